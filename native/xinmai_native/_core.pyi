@@ -1,0 +1,216 @@
+"""Types of the C extension. Layout of the shared memory: docs/specs/001-ring.md."""
+
+from collections.abc import Buffer, Sequence
+from typing import Final, NamedTuple, final
+
+LANE_COLUMNS: Final[int]
+"""A lane of rows: one signed 64-bit cell and one reason byte per column."""
+LANE_RECORDS: Final[int]
+"""A lane of opaque records (events), each at most the lane's payload bytes."""
+
+KIND_GAUGE: Final[int]
+"""Column rolled up as count, last, min, max and sum of signed 64-bit integers."""
+KIND_FLOAT: Final[int]
+"""As KIND_GAUGE, the cell holding the bits of a double."""
+KIND_LAST: Final[int]
+"""Column rolled up as count and last only: counters, states, bit masks."""
+
+class RingError(Exception):
+    """The shared memory is not a ring of this version, or its header is damaged or hostile."""
+
+class LaneState(NamedTuple):
+    """What a lane's header says now; every field was checked only for its own range."""
+
+    committed: int
+    """Rows or records committed since the ring was made."""
+    missed: int
+    """Ticks never committed, as counted by the producer."""
+    call: int
+    """Index of the probe or poll that runs now, -1 when none does."""
+    since_ns: int
+    """CLOCK_MONOTONIC begin of the row that `call` belongs to, 0 when none runs."""
+    scheduled_ns: int
+    """Scheduled time of the newest committed row, 0 before the first."""
+    begin_ns: int
+    """Begin of the newest committed row, 0 before the first."""
+    period_ns: int
+    busy_ns: int
+    """Time spent inside rows since the lane started."""
+    late_ns: int
+    """Sum over rows of begin minus scheduled."""
+    late_max_ns: int
+
+class Rows(NamedTuple):
+    """Rows at full rate, column-major: column c, row r is at index c * count + r."""
+
+    next_position: int
+    first_position: int
+    overrun: int
+    """Rows between the asked position and `first_position`: overwritten or failing their check."""
+    count: int
+    scheduled_ns: bytes
+    """int64[count], CLOCK_MONOTONIC."""
+    begin_ns: bytes
+    """int64[count]."""
+    duration_ns: bytes
+    """uint32[count], saturating."""
+    missed: bytes
+    """uint32[count]: ticks missed between the row before and this one."""
+    values: bytes
+    """int64[columns * count]; 0 where a reason stands, vendor code where it is vendor_error."""
+    reasons: list[tuple[int, int, int, int]]
+    """(column, row, reason, vendor code) for each cell without a value."""
+
+class Windows(NamedTuple):
+    """Closed rollup windows, column-major: column c, window w is at index c * count + w."""
+
+    next_position: int
+    """First row not in a returned window: the position to ask for next time."""
+    overrun: int
+    count: int
+    start_ns: bytes
+    """int64[count]: start of the window, or the row's own begin where it holds one tick."""
+    ticks: bytes
+    """uint32[count]: rows in the window."""
+    missed: bytes
+    """uint32[count]."""
+    counts: bytes
+    """uint32[columns * count]: readings with a value."""
+    last: bytes
+    """int64[columns * count]; as min, max and sum: 0 where the count is 0."""
+    min: bytes
+    max: bytes
+    sum: bytes
+    """int64[columns * count] modulo 2**64, or bits of a double for KIND_FLOAT."""
+    reasons: list[tuple[int, int, int, int, int]]
+    """(column, window, reason, vendor code, readings): one entry per distinct reason and code."""
+
+@final
+class Ring:
+    """Producer's side of one sealed memfd; see docs/specs/001-ring.md.
+
+    Args:
+        lanes: per lane (kind, columns, payload_bytes, slots, period_ns). `columns` counts for
+            LANE_COLUMNS, `payload_bytes` for LANE_RECORDS; the other is 0.
+    """
+
+    def __init__(self, lanes: Sequence[tuple[int, int, int, int, int]]) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def id(self) -> bytes:
+        """8 random bytes that name this ring."""
+    def commit(
+        self,
+        lane: int,
+        scheduled_ns: int,
+        begin_ns: int,
+        duration_ns: int,
+        missed: int,
+        values: Buffer,
+        reasons: Buffer,
+    ) -> int:
+        """Commit one row from Python (int64[columns], uint8[columns]); returns its position."""
+    def append(self, lane: int, time_ns: int, payload: Buffer) -> int:
+        """Commit one opaque record to a LANE_RECORDS lane; returns its position."""
+    def enter(self, lane: int, call: int, since_ns: int) -> None:
+        """Say in the header which poll runs since when; call -1 says that none does."""
+    def close(self) -> None:
+        """Unmap and close the descriptor. A running Lane keeps the mapping alive."""
+
+@final
+class Lane:
+    """One C thread that reads file probes at absolute deadlines into a ring lane.
+
+    Args:
+        ring: where rows go; its lane must be LANE_COLUMNS.
+        lane: index in the ring.
+        period_ns: at least 10_000.
+        probes: per file (path, fields); a field is (column, key, index, decimals, sentinels,
+            low, high): `key` None counts integers from the start of the file, else from behind
+            the first word of the line that equals `key`; `index` counts from 0; `decimals`
+            shifts a decimal fraction into an integer; a value in `sentinels` reads as
+            unsupported; one outside [low, high] as implausible.
+        fifo_priority: SCHED_FIFO priority, 0 for the default policy.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        lane: int,
+        period_ns: int,
+        probes: Sequence[
+            tuple[bytes, Sequence[tuple[int, bytes | None, int, int, Sequence[int], int, int]]]
+        ],
+        fifo_priority: int = 0,
+    ) -> None: ...
+    def start(self, first_ns: int = 0) -> None:
+        """Start the thread; the first row is due at `first_ns` (0: now, on the period's grid)."""
+    def stop(self, timeout_ns: int) -> bool:
+        """Ask the thread to end and join it; False if it is still inside a read after the time."""
+    def set_period(self, period_ns: int) -> None:
+        """Change the period from the next tick on; the ring's header follows."""
+
+@final
+class RingReader:
+    """Consumer's side: maps read-only, trusts nothing, copies before it parses.
+
+    Raises:
+        RingError: the descriptor is no ring of this version or lies about its size.
+    """
+
+    def __init__(self, fd: int) -> None: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def pid(self) -> int:
+        """Producer's process id, as it wrote it."""
+    @property
+    def lanes(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Per lane (kind, columns, payload_bytes, slots)."""
+    def state(self, lane: int) -> LaneState: ...
+    def rows(self, lane: int, position: int, limit: int) -> Rows: ...
+    def windows(
+        self,
+        lane: int,
+        position: int,
+        width_ns: int,
+        close_before_ns: int,
+        limit: int,
+        kinds: Buffer,
+    ) -> Windows:
+        """Roll rows from `position` on up into windows of `width_ns` cut by scheduled time.
+
+        The newest window is returned only when its end is at or before `close_before_ns`;
+        otherwise `next_position` stays at its first row, so a repeat gives the same windows.
+        At most `limit` windows. `kinds` is uint8[columns] of KIND_*.
+        """
+    def records(
+        self, lane: int, position: int, limit: int
+    ) -> tuple[int, int, list[tuple[int, bytes]]]:
+        """(next_position, overrun, [(time_ns, payload)]) of a LANE_RECORDS lane."""
+    def close(self) -> None: ...
+
+def clock() -> tuple[int, int, int, int]:
+    """(monotonic_ns, boottime_ns, realtime_ns, error_ns) read together.
+
+    error_ns bounds how far apart the three reads were.
+    """
+
+def crc32c(data: Buffer, value: int = 0, /) -> int:
+    """CRC-32C (Castagnoli, RFC 3720), continued from `value`."""
+
+def pack(values: Buffer, lengths: Buffer, /) -> bytes:
+    """Pack int64 columns laid end to end, uint32 `lengths` giving each one's length.
+
+    Raises:
+        ValueError: the lengths do not add up to the number of values.
+    """
+
+def unpack(data: Buffer, lengths: Buffer, /) -> bytes:
+    """The inverse of `pack`: int64 values laid end to end.
+
+    Raises:
+        ValueError: unknown codec, data too short or with bytes left over, or more than 2**24
+            values asked for.
+    """
