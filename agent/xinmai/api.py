@@ -1,9 +1,10 @@
 """Everything a plugin may import.
 
-A plugin is a folder: `plugin.toml` (what it needs, its configuration), `metrics.toml` (what it supplies), `sample.toml`,
-`plugin.py` (one class), optionally `binding.py` (the only place that loads a vendor library), `README.md`, `quality.toml`.
-The class discovers devices and declares readings; the framework owns time, threads, retries, units, encoding, the log of
-loss and return, and the plugin's own self-metrics.
+A plugin is a folder: `plugin.toml` (what it needs, its configuration), `metrics.toml` (what it
+supplies), `sample.toml`, `plugin.py` (one class), optionally `binding.py` (the only place that
+loads a vendor library), `README.md`, `quality.toml`. The class discovers devices and declares
+readings; the framework owns time, threads, retries, units, encoding, the log of loss and return,
+and the plugin's own self-metrics.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ class Plugin(ABC):
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027 - most plugins have nothing to open
         """Load the library, check the files.
 
         Raises:
@@ -311,5 +312,5 @@ class Plugin(ABC):
         """Whether the devices differ from the last discovery; cheap, asked once a second."""
         return False
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most plugins hold nothing
         """Give everything back: descriptors, handles, the library."""

@@ -21,7 +21,7 @@ class LaneLayout:
     """One ring lane.
 
     Args:
-        first, count: the lane's columns are `series[first:first + count]`; count 0 is the event lane.
+        first, count: the lane's columns are `series[first:first + count]`; the event lane has 0.
         calls: name of each probe or poll, by the index that the ring's header shows while it runs.
         cost: cost class, "" for the framework's own lanes.
     """

@@ -1,7 +1,9 @@
 """Types of the C extension. Layout of the shared memory: docs/specs/001-ring.md."""
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, final
+
+from typing_extensions import Buffer
 
 LANE_COLUMNS: Final[int]
 """A lane of rows: one signed 64-bit cell and one reason byte per column."""
@@ -41,47 +43,49 @@ class LaneState(NamedTuple):
     late_max_ns: int
 
 class Rows(NamedTuple):
-    """Rows at full rate, column-major: column c, row r is at index c * count + r."""
+    """Rows at full rate, column-major: column c, row r is at index c * n + r."""
 
     next_position: int
     first_position: int
     overrun: int
     """Rows between the asked position and `first_position`: overwritten or failing their check."""
-    count: int
+    n: int
+    """Rows returned."""
     scheduled_ns: bytes
-    """int64[count], CLOCK_MONOTONIC."""
+    """int64[n], CLOCK_MONOTONIC."""
     begin_ns: bytes
-    """int64[count]."""
+    """int64[n]."""
     duration_ns: bytes
-    """uint32[count], saturating."""
+    """uint32[n], saturating."""
     missed: bytes
-    """uint32[count]: ticks missed between the row before and this one."""
+    """uint32[n]: ticks missed between the row before and this one."""
     values: bytes
-    """int64[columns * count]; 0 where a reason stands, vendor code where it is vendor_error."""
+    """int64[columns * n]; 0 where a reason stands, vendor code where it is vendor_error."""
     reasons: list[tuple[int, int, int, int]]
     """(column, row, reason, vendor code) for each cell without a value."""
 
 class Windows(NamedTuple):
-    """Closed rollup windows, column-major: column c, window w is at index c * count + w."""
+    """Closed rollup windows, column-major: column c, window w is at index c * n + w."""
 
     next_position: int
     """First row not in a returned window: the position to ask for next time."""
     overrun: int
-    count: int
+    n: int
+    """Windows returned."""
     start_ns: bytes
-    """int64[count]: start of the window, or the row's own begin where it holds one tick."""
+    """int64[n]: start of the window, or the row's own begin where it holds one tick."""
     ticks: bytes
-    """uint32[count]: rows in the window."""
+    """uint32[n]: rows in the window."""
     missed: bytes
-    """uint32[count]."""
+    """uint32[n]."""
     counts: bytes
-    """uint32[columns * count]: readings with a value."""
+    """uint32[columns * n]: readings with a value."""
     last: bytes
-    """int64[columns * count]; as min, max and sum: 0 where the count is 0."""
+    """int64[columns * n]; as min, max and sum: 0 where the count is 0."""
     min: bytes
     max: bytes
     sum: bytes
-    """int64[columns * count] modulo 2**64, or bits of a double for KIND_FLOAT."""
+    """int64[columns * n] modulo 2**64, or bits of a double for KIND_FLOAT."""
     reasons: list[tuple[int, int, int, int, int]]
     """(column, window, reason, vendor code, readings): one entry per distinct reason and code."""
 
