@@ -1,0 +1,1 @@
+"""The project's own figures, each beside its reference, taken in one run."""

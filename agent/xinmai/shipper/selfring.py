@@ -1,0 +1,114 @@
+"""The shipper's own series, through a ring like everybody else's."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Sequence
+
+from xinmai import clock
+from xinmai.api import Reading, Series
+from xinmai.catalog import Kind
+from xinmai.layout import EVENT_LANE, LaneLayout, Layout
+from xinmai.sampler.plan import EVENT_BYTES
+from xinmai.sampler.pollers import encode_cell
+from xinmai.sampler.selfmetrics import rss_bytes
+from xinmai.shipper.sender import SendState
+from xinmai.spool.spools import SpoolSet
+from xinmai.wire.messages import STREAMS
+from xinmai_native import LANE_COLUMNS, LANE_RECORDS, Ring
+
+PLUGIN = "shipper"
+_SLOTS = 64
+
+
+class SelfRing:
+    """One lane, one row per call of `commit`."""
+
+    def __init__(self, period_ns: int) -> None:
+        self._series = _series()
+        self._period_ns = period_ns
+        self.ring = Ring(
+            [
+                (LANE_COLUMNS, len(self._series), 0, _SLOTS, period_ns),
+                (LANE_RECORDS, 0, EVENT_BYTES, _SLOTS, period_ns),
+            ]
+        )
+        self.layout = Layout(
+            plugin=PLUGIN,
+            generation=1,
+            ring_id=self.ring.id.hex(),
+            stand_in=False,
+            devices=(),
+            series=tuple(self._series),
+            lanes=(
+                LaneLayout("self", period_ns, 0, len(self._series), ("self",)),
+                LaneLayout(EVENT_LANE, period_ns, len(self._series), 0),
+            ),
+        )
+
+    def commit(self, sender: SendState, spools: SpoolSet) -> None:
+        """Take one row now; its grid is the drain's."""
+        begin_ns = clock.mono_ns()
+        scheduled_ns = begin_ns // self._period_ns * self._period_ns
+        readings = _readings(sender, spools)
+        cells, reasons = array("q"), bytearray()
+        for series, reading in zip(self._series, readings, strict=True):
+            cell, reason = encode_cell(series, reading)
+            cells.append(cell)
+            reasons.append(reason)
+        duration_ns = clock.mono_ns() - begin_ns
+        self.ring.commit(0, scheduled_ns, begin_ns, duration_ns, 0, cells, bytes(reasons))
+
+
+def _series() -> list[Series]:
+    counter, gauge, state = Kind.COUNTER, Kind.GAUGE, Kind.STATE
+    out = [
+        _one("xinmai.process.cpu.time", "s", counter, scale=(1, clock.SECOND_NS)),
+        _one("xinmai.process.memory.rss", "By", gauge),
+        _one("xinmai.publish.connected", "1", state),
+        _one("xinmai.publish.connects", "{connection}", counter),
+        _one("xinmai.publish.messages", "{message}", counter),
+        _one("xinmai.publish.bytes", "By", counter),
+        _one("xinmai.publish.refused", "{message}", counter),
+        _one("xinmai.publish.unstored", "By", gauge),
+    ]
+    for stream in STREAMS:
+        out.append(_one("xinmai.spool.bytes", "By", gauge, stream=stream))
+        out.append(_one("xinmai.spool.records", "{record}", gauge, stream=stream))
+    return out
+
+
+def _one(
+    metric: str, unit: str, kind: Kind, *, scale: tuple[int, int] = (1, 1), stream: str = ""
+) -> Series:
+    attributes = {"xinmai.stream": stream} if stream else {}
+    if metric.startswith("xinmai.process."):
+        attributes = {"xinmai.process": "shipper"}
+    return Series(
+        hw_id="",
+        metric=metric,
+        unit=unit,
+        kind=kind,
+        attributes=attributes,
+        scale=scale,
+        native="counted by the shipper",
+        low=0,
+    )
+
+
+def _readings(sender: SendState, spools: SpoolSet) -> Sequence[Reading]:
+    out: list[Reading] = [
+        time.process_time_ns(),
+        rss_bytes(),
+        int(sender.connected),
+        sender.connects,
+        sender.messages,
+        sender.bytes,
+        sender.refused,
+        sender.unstored_bytes,
+    ]
+    for stream in STREAMS:
+        state = spools[stream].state()
+        out += [state.bytes, state.records]
+    return out

@@ -1,0 +1,1 @@
+"""`xinmai up`: broker, collector and agent as children of one command."""

@@ -1,0 +1,198 @@
+"""Start everything, watch it, end it in the right order, say what was stored."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xinmai import clock
+from xinmai.broker import broker_command, describe, find_broker, free_port, wait_ready
+from xinmai.clock import SECOND_NS
+from xinmai.config import Config
+from xinmai.errors import XinmaiError
+from xinmai.spool.spools import SpoolSet
+from xinmai.up.collectorapi import CollectorApi
+from xinmai.up.daemons import Daemon
+from xinmai.up.summary import Totals, summarise, totals
+from xinmai.wire.messages import STREAMS
+
+READY_S = 20.0
+AGENT_GRACE_S = 40.0
+STEP_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `xinmai up` was asked for.
+
+    Args:
+        for_ns: end after this long, None to run until a signal.
+        keep: where the store goes; None for the state directory.
+        temp: put everything into a directory that is removed at the end.
+    """
+
+    for_ns: int | None = None
+    keep: Path | None = None
+    temp: bool = False
+
+
+@contextmanager
+def place(config: Config, options: Options) -> Iterator[Config]:
+    """The configuration with this run's directories and ports filled in."""
+    if not options.temp:
+        store = options.keep or config.node.state_dir / "store"
+        yield _placed(config, config.node.state_dir, config.node.run_dir, store)
+        return
+    with tempfile.TemporaryDirectory(prefix="xinmai-") as name:
+        base = Path(name)
+        yield _placed(config, base / "state", base / "run", options.keep or base / "store")
+
+
+def _placed(config: Config, state_dir: Path, run_dir: Path, store_dir: Path) -> Config:
+    host, _, port = config.collector.listen.rpartition(":")
+    return replace(
+        config,
+        node=replace(config.node, state_dir=state_dir, run_dir=run_dir),
+        broker=replace(config.broker, url=f"mqtt://127.0.0.1:{free_port()}"),
+        collector=replace(
+            config.collector,
+            edges=(config.node.edge,),
+            store_dir=store_dir.absolute(),
+            listen=f"{host}:{free_port(int(port))}",
+        ),
+    )
+
+
+class Up:
+    """One run of `xinmai up`."""
+
+    def __init__(self, config: Config, options: Options, settings: list[str]) -> None:
+        self.config, self.options = config, options
+        self._settings = settings
+        self.api = CollectorApi(f"http://{config.collector.listen}")
+        self.broker = find_broker()
+        self._stop = False
+        self._before = Totals()
+        self._daemons: list[Daemon] = []
+
+    @property
+    def agent_pid(self) -> int:
+        """Process id of the agent's parent, 0 while it is not running."""
+        for daemon in self._daemons:
+            if daemon.name == "agent" and daemon.process is not None:
+                return daemon.process.pid
+        return 0
+
+    def run(self, tell: Callable[[str], None], tick: Callable[[float], None]) -> dict[str, Any]:
+        """The whole run.
+
+        Args:
+            tell: one line for people, as things happen.
+            tick: seconds that have gone by, a few times a second.
+
+        Returns:
+            The summary.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            self._start(tell)
+            self._watch(tick)
+            return self._end(tell)
+        finally:
+            for daemon in reversed(self._daemons):
+                daemon.stop(5.0)
+
+    def _on_signal(self, _signal: int, _frame: object) -> None:
+        self._stop = True
+
+    def _start(self, tell: Callable[[str], None]) -> None:
+        port = int(self.config.broker.url.rpartition(":")[2])
+        state_dir = self.config.node.state_dir
+        tell(f"broker: {describe(self.broker)} on 127.0.0.1:{port}")
+        self._add("broker", broker_command(self.broker, state_dir / "broker", port), tell)
+        wait_ready(port, READY_S)
+        self._add("collector", self._xinmai("collector"), tell)
+        self._until(self._collector_ready, "the collector to listen and to reach the broker")
+        self._before = totals(self.api, self.config.node.edge, self.config.node.name)
+        self._add("agent", self._xinmai("agent"), tell)
+        tell(f"page:   {self.api.url}")
+        tell(f"store:  {self.config.collector.store_dir}")
+
+    def _add(self, name: str, argv: list[str], tell: Callable[[str], None]) -> None:
+        log = self.config.node.state_dir / "log" / f"{name}.log"
+        daemon = Daemon(name, argv, log, tell)
+        daemon.start()
+        self._daemons.append(daemon)
+
+    def _xinmai(self, command: str) -> list[str]:
+        fixed = {
+            "node.state_dir": self.config.node.state_dir,
+            "node.run_dir": self.config.node.run_dir,
+            "broker.url": self.config.broker.url,
+            "collector.edges": self.config.node.edge,
+            "collector.store_dir": self.config.collector.store_dir,
+            "collector.listen": self.config.collector.listen,
+        }
+        settings = [*self._settings]
+        for key, value in fixed.items():
+            settings += ["--set", f"{key}={value}"]
+        return [sys.executable, "-m", "xinmai", command, *settings]
+
+    def _collector_ready(self) -> bool:
+        try:
+            return bool(self.api.health()["broker"]["connected"])
+        except OSError:
+            return False
+
+    def _until(self, is_done: Callable[[], bool], what: str) -> None:
+        deadline_ns = clock.mono_ns() + int(READY_S * SECOND_NS)
+        while not is_done():
+            if clock.mono_ns() > deadline_ns:
+                lines = "\n".join(daemon.last_lines() for daemon in self._daemons)
+                raise XinmaiError(f"waited {READY_S:g} s for {what}\n{lines}")
+            self._step()
+
+    def _step(self) -> None:
+        for daemon in self._daemons:
+            daemon.watch()
+        signal.sigtimedwait([], STEP_S)
+
+    def _watch(self, tick: Callable[[float], None]) -> None:
+        start_ns = clock.mono_ns()
+        while not self._stop:
+            gone_ns = clock.mono_ns() - start_ns
+            tick(gone_ns / SECOND_NS)
+            if self.options.for_ns is not None and gone_ns >= self.options.for_ns:
+                return
+            self._step()
+
+    def _end(self, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Sampling stops first; what it took is delivered; then collector and broker end."""
+        broker, collector, agent = self._daemons
+        agent.stop(AGENT_GRACE_S)
+        for daemon in (broker, collector):
+            daemon.watch()
+        left = undelivered(self.config)
+        if left:
+            tell(f"{left} readings stay in the spool; the next start delivers them")
+        self._until(self._collector_ready, "the collector to answer")
+        node = self.config.node
+        return summarise(
+            self.api, self._before, node.edge, node.name, str(self.config.collector.store_dir), left
+        )
+
+
+def undelivered(config: Config) -> int:
+    """Readings in the spool that no collector has stored."""
+    spools = SpoolSet(config.node.state_dir / "spool", config.shipper.spool_bytes)
+    try:
+        return sum(spools[stream].unstored_readings() for stream in STREAMS)
+    finally:
+        spools.close()
