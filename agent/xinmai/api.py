@@ -10,6 +10,7 @@ and the plugin's own self-metrics.
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,7 +147,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One entry of a plugin's `metrics.toml`, checked against the catalogue."""
+    """One entry of a plugin's `metrics.toml`, checked against the catalogue.
+
+    Args:
+        attributes: those that every series of the entry carries.
+        varies: names of those that the plugin adds, such as a direction.
+    """
 
     key: str
     metric: str
@@ -158,6 +164,7 @@ class Metric:
     scale: tuple[int, int]
     type: NumberType
     cost: Cost
+    varies: tuple[str, ...] = ()
     sentinels: tuple[int, ...] = ()
     low: int = INT64_MIN
     high: int = INT64_MAX
@@ -176,7 +183,7 @@ class Metric:
         Args:
             device: whose reading it is.
             attributes: by catalogue name, such as {"network.io.direction": "receive"}; added to
-                those of `metrics.toml`.
+                those of `metrics.toml`, which lists their names under `varies`.
             native: the exact call or file; the text of `metrics.toml` where None.
         """
         return Series(
@@ -277,6 +284,20 @@ class Context:
     def path(self, absolute: str) -> Path:
         """An absolute path of the machine, under the root prefix."""
         return self.root / absolute.lstrip("/")
+
+    def text(self, absolute: str) -> str:
+        """A small file's text without the space around it, "" where it cannot be read."""
+        try:
+            return self.path(absolute).read_text("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    def names(self, absolute: str) -> list[str]:
+        """What a directory holds, sorted; empty where it cannot be read."""
+        try:
+            return sorted(os.listdir(self.path(absolute)))  # noqa: PTH208 - names, no paths
+        except OSError:
+            return []
 
 
 class Plugin(ABC):

@@ -6,106 +6,105 @@ Precedence: flag > environment (`XINMAI_BROKER_URL` for `broker.url`) > file > d
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from xinmai.config_file import ConfigFile, Setting, checked, closest
+from xinmai.config_keys import (
+    BY_NAME,
+    COST_CLASSES,
+    KEYS,
+    PLUGIN_ENABLED,
+    PLUGIN_PERIOD,
+    SECTIONS,
+    environment_name,
+)
+from xinmai.config_model import (
+    SYSTEM_RUN_DIR,
+    SYSTEM_STATE_DIR,
+    BrokerConfig,
+    CadenceConfig,
+    CollectorConfig,
+    Config,
+    NodeConfig,
+    PluginConfig,
+    ShipperConfig,
+)
+from xinmai.errors import ConfigError
+
+__all__ = [
+    "BrokerConfig",
+    "CadenceConfig",
+    "CollectorConfig",
+    "Config",
+    "Dirs",
+    "NodeConfig",
+    "PluginConfig",
+    "Resolution",
+    "ShipperConfig",
+    "load",
+    "resolve",
+    "user_dirs",
+]
+
+ETC = Path("/etc/xinmai")
+QUIET_FAST_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class NodeConfig:
-    """Who this node is. `name` defaults to the host name, made fit for a topic."""
+class Dirs:
+    """Where state is kept, and where sockets live while something runs."""
 
-    name: str
-    edge: str = "local"
-    root: Path = Path("/")
-    state_dir: Path = Path("/var/lib/xinmai")
-    run_dir: Path = Path("/run/xinmai")
+    state: Path
+    run: Path
 
 
-@dataclass(frozen=True, slots=True)
-class CadenceConfig:
-    """Default periods per cost class; the one table of `config print`.
+def user_dirs(environment: Mapping[str, str] | None = None) -> Dirs:
+    """The directories of a person's own `xinmai up`, for root as well.
 
-    `profile = "quiet"` makes fast 1 s. `explicit` names classes that a person set: they are obeyed
-    even where a device's calls take more than `budget` of wall time.
-    """
-
-    profile: Literal["default", "quiet"] = "default"
-    fast_ns: int = 100_000_000
-    slow_ns: int = 1_000_000_000
-    rare_ns: int = 60_000_000_000
-    explicit: frozenset[str] = frozenset()
-    budget: float = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerConfig:
-    """How to reach the broker; the password comes from a file or a systemd credential."""
-
-    url: str = "mqtt://127.0.0.1:1883"
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    username: str = ""
-    password_file: Path | None = None
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    keepalive_s: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class ShipperConfig:
-    """Windows, batches and the spool."""
-
-    window_ns: int = 1_000_000_000
-    batch_bytes: int = 256 * 1024
-    in_flight: int = 8
-    unstored_bytes: int = 16 * 2**20
-    spool_bytes: int = 2**30
-    confirm: Literal["stored", "puback"] = "stored"
-    raw: tuple[str, ...] = ()
-    """Patterns `plugin/lane` of lanes streamed at full rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorConfig:
-    """The edge collector."""
-
-    edges: tuple[str, ...] = ("local",)
-    store_dir: Path = Path("/var/lib/xinmai/store")
-    listen: str = "127.0.0.1:9470"
-    seal_s: int = 60
-    seal_bytes: int = 64 * 2**20
-    retain_days: float = 30.0
-    retain_bytes: int = 50 * 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class PluginConfig:
-    """One `[plugins.NAME]` table.
+    `up`, `query`, `status` and `doctor` use them wherever `/etc/xinmai/xinmai.toml` does not exist,
+    and so find each other without an option.
 
     Args:
-        enabled: None: when its needs are met.
-        period_ns: periods set for this plugin by cost class; obeyed.
-        keys: the plugin's own keys, checked against its manifest.
-        source: (file, line) per key, for error messages.
+        environment: os.environ where None; XDG_STATE_HOME, HOME and XDG_RUNTIME_DIR count.
     """
+    env = os.environ if environment is None else environment
+    home = Path(env.get("HOME") or Path.home())
+    state = env.get("XDG_STATE_HOME") or ""
+    base = Path(state) if state.startswith("/") else home / ".local" / "state"
+    runtime = Path(env.get("XDG_RUNTIME_DIR") or "")
+    if runtime.is_absolute() and _is_ours(runtime):
+        return Dirs(base / "xinmai", runtime / "xinmai")
+    return Dirs(base / "xinmai", Path("/tmp") / f"xinmai-{os.getuid()}")
 
-    enabled: bool | None = None
-    period_ns: Mapping[str, int] = field(default_factory=dict)
-    keys: Mapping[str, Any] = field(default_factory=dict)
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        return directory.stat().st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Everything; immutable, built once per process by `load`."""
+class Resolution:
+    """A configuration with where each part of it came from.
 
-    node: NodeConfig
-    cadence: CadenceConfig = CadenceConfig()
-    broker: BrokerConfig = BrokerConfig()
-    shipper: ShipperConfig = ShipperConfig()
-    collector: CollectorConfig = CollectorConfig()
-    plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
+    Args:
+        config: made of all that was right; use it only when there are no `errors`.
+        files: read, in order.
+        settings: what was set, by dotted name; a name that is not here has its default.
+        errors: every problem, in the order of the files and within them by line.
+    """
+
+    config: Config
+    files: Sequence[Path]
+    settings: Mapping[str, Setting]
+    errors: Sequence[ConfigError]
 
 
 def load(
@@ -124,4 +123,145 @@ def load(
     Raises:
         ConfigError: file, line, key and what is allowed.
     """
-    raise NotImplementedError
+    resolution = resolve(files, environment=environment, flags=flags)
+    if resolution.errors:
+        raise resolution.errors[0]
+    return resolution.config
+
+
+def resolve(
+    files: Sequence[Path] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    etc: Path = ETC,
+) -> Resolution:
+    """As `load`, but gathers the problems and keeps the origins."""
+    env = os.environ if environment is None else environment
+    paths = _standard_files(etc) if files is None else list(files)
+    merger = _Merger()
+    for path in paths:
+        merger.file(path)
+    merger.environment(env)
+    merger.flags(flags or {})
+    packaged = any(path.resolve().is_relative_to(etc) for path in paths)
+    dirs = Dirs(SYSTEM_STATE_DIR, SYSTEM_RUN_DIR) if packaged else user_dirs(env)
+    config = _build(merger.settings, dirs)
+    return Resolution(config, paths, merger.settings, merger.errors)
+
+
+def _standard_files(etc: Path) -> list[Path]:
+    main = etc / "xinmai.toml"
+    return [path for path in (main, *sorted((etc / "xinmai.d").glob("*.toml"))) if path.is_file()]
+
+
+class _Merger:
+    """Settings of all sources; the later one wins, key by key."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Setting] = {}
+        self.errors: list[ConfigError] = []
+
+    def file(self, path: Path) -> None:
+        read = ConfigFile(path)
+        self.errors.extend(read.errors)
+        self.settings.update((setting.name, setting) for setting in read.settings)
+
+    def environment(self, env: Mapping[str, str]) -> None:
+        names = {key.environment: key for key in KEYS}
+        prefixes = tuple(environment_name(section) + "_" for section in (*SECTIONS, "plugins"))
+        for variable in sorted(env):
+            if variable in names:
+                self._text(names[variable].name, env[variable], f"environment {variable}")
+            elif variable.startswith(prefixes):
+                message = "no such key" + closest(variable, list(names))
+                self.errors.append(ConfigError(message, file=f"environment {variable}"))
+
+    def flags(self, flags: Mapping[str, Any]) -> None:
+        for name, value in flags.items():
+            if isinstance(value, str):
+                self._text(name, value, "flag")
+            else:
+                self._add(name, value, "flag")
+
+    def _text(self, name: str, text: str, origin: str) -> None:
+        kind = _type_of(name)
+        self._add(name, kind.from_text(text) if kind else text, origin)
+
+    def _add(self, name: str, value: Any, origin: str) -> None:
+        kind = _type_of(name)
+        try:
+            if kind is None:
+                message = "unknown key" + closest(name, list(BY_NAME))
+                raise ConfigError(message, file=origin, key=name)
+            self.settings[name] = checked(kind, value, Setting(name, None, origin))
+        except ConfigError as error:
+            self.errors.append(error)
+
+
+def _type_of(name: str) -> Any:
+    if name in BY_NAME:
+        return BY_NAME[name].type
+    match name.split("."):
+        case ["plugins", _, "enabled"]:
+            return PLUGIN_ENABLED
+        case ["plugins", _, "period", cost] if cost in COST_CLASSES:
+            return PLUGIN_PERIOD
+    return None
+
+
+def _build(settings: Mapping[str, Setting], dirs: Dirs) -> Config:
+    made: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for key in KEYS:
+        if key.name in settings:
+            made[key.section][key.field] = settings[key.name].value
+    node = NodeConfig(**_node_defaults(dirs) | made["node"])
+    made["collector"].setdefault("store_dir", node.state_dir / "store")
+    return Config(
+        node=node,
+        cadence=_cadence(CadenceConfig(**made["cadence"]), made["cadence"]),
+        broker=BrokerConfig(**made["broker"]),
+        shipper=ShipperConfig(**made["shipper"]),
+        collector=CollectorConfig(**made["collector"]),
+        plugins=_plugins(settings),
+    )
+
+
+def _node_defaults(dirs: Dirs) -> dict[str, Any]:
+    return {"name": _host_name(), "state_dir": dirs.state, "run_dir": dirs.run}
+
+
+def _host_name() -> str:
+    fit = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname(), flags=re.ASCII)
+    return fit.lstrip("._-")[:64] or "node"
+
+
+def _cadence(cadence: CadenceConfig, said: Mapping[str, Any]) -> CadenceConfig:
+    explicit = frozenset(cost for cost in COST_CLASSES if f"{cost}_ns" in said)
+    if cadence.profile == "quiet" and "fast" not in explicit:
+        cadence = replace(cadence, fast_ns=QUIET_FAST_NS)
+    return replace(cadence, explicit=explicit)
+
+
+def _plugins(settings: Mapping[str, Setting]) -> dict[str, PluginConfig]:
+    tables: dict[str, dict[str, Setting]] = {}
+    for setting in settings.values():
+        if setting.name.startswith("plugins."):
+            name, _, key = setting.name.removeprefix("plugins.").partition(".")
+            tables.setdefault(name, {})[key] = setting
+    return {name: _plugin(table) for name, table in sorted(tables.items())}
+
+
+def _plugin(table: Mapping[str, Setting]) -> PluginConfig:
+    """One plugin's table; key "" is the table itself."""
+    own = {key: entry.value for key, entry in table.items() if key and key != "enabled"}
+    return PluginConfig(
+        enabled=table["enabled"].value if "enabled" in table else None,
+        period_ns={
+            key.removeprefix("period."): own.pop(key)
+            for key in list(own)
+            if key.startswith("period.")
+        },
+        keys=own,
+        source={key: (entry.origin, entry.line) for key, entry in table.items()},
+    )

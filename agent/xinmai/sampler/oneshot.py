@@ -14,9 +14,10 @@ from xinmai.clock import SECOND_NS
 from xinmai.config import Config, PluginConfig
 from xinmai.errors import ProtocolError
 from xinmai.layout import LaneLayout, Layout
-from xinmai.manifest import PluginSource, needs_met
+from xinmai.manifest import PluginSource
 from xinmai.sampler.host import HostSettings
 from xinmai.sampler.hostproc import HostProcess, State
+from xinmai.sampler.ready import why_not
 from xinmai_native import RingReader, Rows
 
 START_S = 10.0
@@ -68,11 +69,9 @@ def look(
         host = HostProcess(source, HostSettings(config.node.root, config.cadence, plugin))
         entry = Seen(name)
         seen.append(entry)
-        missing = needs_met(source.manifest, config.node.root)
-        if plugin.enabled is False:
-            entry.reason = "disabled in the configuration"
-        elif missing:
-            entry.reason = f"{missing[0].what}: {missing[0].on} ({missing[0].fix})"
+        resting = why_not(source, host.settings)
+        if resting is not None:
+            entry.reason = resting[1]
         else:
             visits.append(_Visit(host, host.spawn(), entry))
     try:

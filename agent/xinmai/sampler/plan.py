@@ -80,15 +80,18 @@ class Plan:
     probes: Sequence[ProbeLane]
     polls: Sequence[PollLane]
 
+    @property
+    def lanes(self) -> list[ProbeLane | PollLane]:
+        """Those that carry columns, in ring order."""
+        return [*self.probes, *self.polls]
+
     def lane_names(self) -> list[str]:
         """Names of the lanes that carry columns, in ring order."""
-        return [lane.name for lane in (*self.probes, *self.polls)]
+        return [lane.name for lane in self.lanes]
 
     def ring_lanes(self, period_ns: Callable[[str], int]) -> list[tuple[int, int, int, int, int]]:
         """Arguments of `Ring`; the byte budget is shared, so a fast host keeps less time."""
-        wanted = [
-            (len(lane.series), period_ns(lane.cost), lane) for lane in (*self.probes, *self.polls)
-        ]
+        wanted = [(len(lane.series), period_ns(lane.cost), lane) for lane in self.lanes]
         sizes = [slot_bytes(columns) * _span_slots(period) for columns, period, _ in wanted]
         shrink = min(1.0, RING_BYTES / max(1, sum(sizes)))
         lanes = [
@@ -103,7 +106,7 @@ class Plan:
         """What the shipper needs to read the ring."""
         series: list[Series] = []
         lanes: list[LaneLayout] = []
-        for lane in (*self.probes, *self.polls):
+        for lane in self.lanes:
             lanes.append(
                 LaneLayout(
                     name=lane.name,
@@ -190,7 +193,7 @@ def _add_poll(lanes: dict[str, PollLane], poll: Poll) -> None:
 
 def _refuse_doubles(plugin: str, plan: Plan) -> None:
     seen: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
-    for lane in (*plan.probes, *plan.polls):
+    for lane in plan.lanes:
         for series in lane.series:
             key = (series.hw_id, series.metric, tuple(sorted(series.attributes.items())))
             if key in seen:

@@ -21,9 +21,10 @@ from xinmai.clock import SECOND_NS
 from xinmai.config import Config, PluginConfig
 from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
-from xinmai.manifest import PluginSource, needs_met
+from xinmai.manifest import PluginSource
 from xinmai.sampler.host import HostSettings
 from xinmai.sampler.hostproc import HostProcess, State
+from xinmai.sampler.ready import why_not
 from xinmai_native import RingError, RingReader
 
 SOCKET_NAME = "sampler.sock"
@@ -88,16 +89,13 @@ class Supervisor:
         self._tell_plugins()
 
     def _start(self, host: HostProcess) -> None:
-        missing = needs_met(host.source.manifest, self._config.node.root)
-        if host.settings.plugin.enabled is False:
-            host.rest(State.DISABLED, "disabled in the configuration")
-        elif missing:
-            first = missing[0]
-            reason = f"{first.what}: {first.on} ({first.fix})"
-            host.rest(State.UNAVAILABLE, reason, again_s=NEEDS_AGAIN_S)
-        else:
-            channel = host.spawn()
-            asyncio.get_running_loop().add_reader(channel, self._from_host, host, channel)
+        resting = why_not(host.source, host.settings)
+        if resting is not None:
+            state, reason = resting
+            host.rest(state, reason, -1.0 if state is State.DISABLED else NEEDS_AGAIN_S)
+            return
+        channel = host.spawn()
+        asyncio.get_running_loop().add_reader(channel, self._from_host, host, channel)
 
     def _look_at(self, host: HostProcess, now_ns: int) -> None:
         """Read the ring's header: it says which call runs since when, whatever the host does."""

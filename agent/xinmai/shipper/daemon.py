@@ -50,7 +50,7 @@ class Shipper:
             boot=clock.boot_id(config.node.root),
             agent=__version__,
         )
-        self.spools = SpoolSet(state_dir / "spool", config.shipper.spool_bytes)
+        self.spools = SpoolSet(state_dir / "spool", budget_bytes=config.shipper.spool_bytes)
         self.rings = RingSet()
         self.plugins: list[dict[str, object]] = []
         self._known = known_positions(self.spools)

@@ -285,7 +285,7 @@ class Drain:
         return positions
 
     def _drain_events(self, heads: Sequence[Ring], anchor: Anchor) -> None:
-        losses = [loss for stream in STREAMS for loss in self._spools[stream].take_losses()]
+        losses = self._spools.take_losses()
         if losses:
             self._put("event", anchor, self._rings.positions(), losses=losses)
         for ring in heads:
@@ -337,7 +337,11 @@ class Drain:
             )
         )
         spool.append(
-            payload, schema=self._schema, meta=pack_positions(positions), readings=readings
+            payload,
+            schema=self._schema,
+            meta=pack_positions(positions),
+            readings=readings,
+            losses=losses,
         )
         self.totals.batches += 1
         self.totals.bytes += len(payload)

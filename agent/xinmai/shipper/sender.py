@@ -243,7 +243,7 @@ class Sender:
         self.state.refused += 1
         if refusal.code == PACKET_TOO_LARGE:
             log.error("batch refused for good: stream=%s seq=%d %s", stream, seq, refusal)
-            self._spools[stream].refuse(queue, seq)
+            self._spools[stream].discard(queue, seq, seq, "refused")
             self._drop_sent(key)
             return
         if self.state.error != str(refusal):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from xinmai import clock
-from xinmai.broker import broker_command, describe, find_broker, free_port, wait_ready
+from xinmai.broker import HOST, broker_command, find_broker, free_port, wait_ready
 from xinmai.clock import SECOND_NS
 from xinmai.config import Config
 from xinmai.errors import XinmaiError
+from xinmai.spool.spool import Spool
 from xinmai.spool.spools import SpoolSet
 from xinmai.up.collectorapi import CollectorApi
 from xinmai.up.daemons import Daemon
 from xinmai.up.summary import Totals, summarise, totals
-from xinmai.wire.messages import STREAMS
+from xinmai.wire.codec import decode_batch
 
 READY_S = 20.0
 AGENT_GRACE_S = 40.0
@@ -64,9 +67,20 @@ def _placed(config: Config, state_dir: Path, run_dir: Path, store_dir: Path) -> 
             config.collector,
             edges=(config.node.edge,),
             store_dir=store_dir.absolute(),
-            listen=f"{host}:{free_port(int(port))}",
+            listen=f"{host}:{port_or_free(host, int(port))}",
         ),
     )
+
+
+def port_or_free(host: str, port: int) -> int:
+    """The port if nobody has it, else one that is free."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError:
+            return free_port()
+    return port
 
 
 class Up:
@@ -114,10 +128,12 @@ class Up:
 
     def _start(self, tell: Callable[[str], None]) -> None:
         port = int(self.config.broker.url.rpartition(":")[2])
-        state_dir = self.config.node.state_dir
-        tell(f"broker: {describe(self.broker)} on 127.0.0.1:{port}")
-        self._add("broker", broker_command(self.broker, state_dir / "broker", port), tell)
-        wait_ready(port, READY_S)
+        directory = self.config.node.state_dir / "broker"
+        directory.mkdir(parents=True, exist_ok=True)
+        name, mqtt = self.broker.name, self.broker.protocol
+        tell(f"broker: {name} (MQTT {mqtt}) on {HOST}:{port}")
+        self._add("broker", broker_command(self.broker, directory, port), tell)
+        asyncio.run(wait_ready(port, READY_S))
         self._add("collector", self._xinmai("collector"), tell)
         self._until(self._collector_ready, "the collector to listen and to reach the broker")
         self._before = totals(self.api, self.config.node.edge, self.config.node.name)
@@ -136,6 +152,7 @@ class Up:
             "node.state_dir": self.config.node.state_dir,
             "node.run_dir": self.config.node.run_dir,
             "broker.url": self.config.broker.url,
+            "broker.protocol": self.broker.protocol,
             "collector.edges": self.config.node.edge,
             "collector.store_dir": self.config.collector.store_dir,
             "collector.listen": self.config.collector.listen,
@@ -191,8 +208,14 @@ class Up:
 
 def undelivered(config: Config) -> int:
     """Readings in the spool that no collector has stored."""
-    spools = SpoolSet(config.node.state_dir / "spool", config.shipper.spool_bytes)
+    spools = SpoolSet(config.node.state_dir / "spool", budget_bytes=config.shipper.spool_bytes)
     try:
-        return sum(spools[stream].unstored_readings() for stream in STREAMS)
+        return sum(_readings(spool) for spool in spools)
     finally:
         spools.close()
+
+
+def _readings(spool: Spool) -> int:
+    records = [spool.read(queue, seq) for queue, seq, _ in spool.unstored()]
+    batches = [decode_batch(record.payload) for record in records if record is not None]
+    return sum(entry.taken for batch in batches for entry in batch.account)

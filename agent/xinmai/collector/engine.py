@@ -1,0 +1,125 @@
+"""A snapshot of the store behind an in-memory DuckDB that reads it and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from xinmai.collector import statements, views
+from xinmai.collector.plain import plain_rows
+from xinmai.collector.sets import SealedSet
+from xinmai.collector.sqltext import EngineConfig
+from xinmai.collector.tail import TailTables
+from xinmai.errors import Usage
+
+TIMEOUT_S: Final = 30.0
+MEMORY: Final = "512MB"
+MAX_RESULT_ROWS: Final = 1_000_000
+MAX_RESULT_BYTES: Final = 256 * 2**20
+
+
+class QueryError(Usage):
+    """The engine refused a query or gave up on it; the words are the engine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that one query sees; nothing in it changes."""
+
+    sets: Sequence[SealedSet]
+    tail: TailTables
+    series: pa.Table
+    devices: pa.Table
+
+    def between(self, from_ns: int, to_ns: int) -> Snapshot:
+        """Without the sets that have no row in a span of time."""
+        held = [
+            one
+            for one in self.sets
+            if one.facts.rows and one.facts.max_ns >= from_ns and one.facts.min_ns <= to_ns
+        ]
+        return Snapshot(held, self.tail, self.series, self.devices)
+
+
+@contextmanager
+def engine(snapshot: Snapshot, *, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the views, locked: no file but the snapshot's, no setting can change."""
+    config: EngineConfig = {
+        "threads": threads,
+        "memory_limit": MEMORY,
+        "temp_directory": "",
+        "python_enable_replacements": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    with duckdb.connect(":memory:", config=config) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        _lay_out(connection, snapshot)
+        yield connection
+
+
+def _lay_out(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    connection.register("_tail_rows", snapshot.tail.rows)
+    connection.register("_tail_events", snapshot.tail.events)
+    connection.register("_tail_account", snapshot.tail.account)
+    connection.register("_series", snapshot.series)
+    connection.register("_devices", snapshot.devices)
+    rows = [one.samples for one in snapshot.sets if one.facts.rows]
+    events = [one.events for one in snapshot.sets if one.events]
+    account = [one.account for one in snapshot.sets if one.account]
+    allowed = [str(path) for path in (*rows, *events, *account)]
+    connection.execute("SET allowed_paths = $paths", {"paths": allowed})
+    for sql in ("SET enable_external_access = false", "SET lock_configuration = true"):
+        connection.execute(sql)
+    for sql in (*views.base_views(rows, events, account), *views.ALL):
+        connection.execute(sql)
+
+
+def select(
+    connection: duckdb.DuckDBPyConnection, sql: str, *, timeout_s: float = TIMEOUT_S
+) -> list[dict[str, Any]]:
+    """Run one SELECT and return JSON-able rows.
+
+    Raises:
+        QueryError: not one SELECT, wrong, too slow, or too large a result.
+    """
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        connection.interrupt()
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.daemon = True
+    try:
+        statements.check(connection, sql)
+        connection.execute("BEGIN TRANSACTION READ ONLY")
+        timer.start()
+        return _rows(connection, sql)
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        # While a result streams the engine's errors come through Arrow, as OSError.
+        if late.is_set():
+            raise QueryError(f"query took more than {timeout_s:g} s") from None
+        raise QueryError(str(error)) from error
+    finally:
+        timer.cancel()
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    result = connection.sql(sql)
+    if result is None:
+        raise QueryError("only one SELECT can be run")
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for batch in result.to_arrow_reader(16_384):
+        size += batch.nbytes
+        if len(rows) + batch.num_rows > MAX_RESULT_ROWS or size > MAX_RESULT_BYTES:
+            raise QueryError(f"result is larger than {MAX_RESULT_ROWS} rows: add LIMIT")
+        rows.extend(plain_rows(batch))
+    return rows

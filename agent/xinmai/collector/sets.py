@@ -1,0 +1,269 @@
+"""Sealed sets: directories of Parquet files that replace log segments, each made all at once.
+
+`data/<first>-<last>` covers the log segments of these numbers. A set appears by one rename of a
+whole directory, and one that another covers is dead: listing the directory is all the truth there
+is, and every step can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xinmai.collector.files import sync_directory, sync_file, write_file
+
+log = logging.getLogger(__name__)
+
+SAMPLES: Final = "samples.parquet"
+EVENTS: Final = "events.parquet"
+ACCOUNT: Final = "account.parquet"
+STATE: Final = "state.json"
+FACTS_KEY: Final = "xinmai"
+"""In the key-value metadata of samples.parquet."""
+ROW_GROUP_ROWS: Final = 65_536
+
+_NAME = re.compile(r"(\d{10})-(\d{10})")
+_TEMPORARY = (".tmp-", ".dead-")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a set says of itself.
+
+    Args:
+        sealed_ns: wall time when its newest log segment was sealed.
+        min_ns, max_ns: of its rows' times; 0 when it has none.
+        level: 0 as sealed, 1 an hour, 2 a day.
+    """
+
+    rows: int
+    sealed_ns: int
+    min_ns: int
+    max_ns: int
+    level: int = 0
+    events: bool = False
+    account: bool = False
+    v: int = 1
+
+    def to_json(self) -> str:
+        """For the file's metadata."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSet:
+    """One set on disk."""
+
+    first: int
+    last: int
+    path: Path
+    bytes: int
+    facts: Facts
+
+    @property
+    def samples(self) -> Path:
+        """Rows of samples."""
+        return self.path / SAMPLES
+
+    @property
+    def events(self) -> Path | None:
+        """Rows of events, if any."""
+        return self.path / EVENTS if self.facts.events else None
+
+    @property
+    def account(self) -> Path | None:
+        """Increments of the account, if any."""
+        return self.path / ACCOUNT if self.facts.account else None
+
+    def state(self) -> Mapping[str, Any]:
+        """Ledger and devices as they were behind the last log segment.
+
+        Raises:
+            OSError, ValueError: it cannot be read.
+        """
+        state = json.loads((self.path / STATE).read_bytes())
+        if not isinstance(state, dict):
+            raise TypeError(f"{self.path / STATE} holds no map")
+        return state
+
+    def covers(self, other: SealedSet) -> bool:
+        """Whether another set is wholly inside this one."""
+        return self.first <= other.first and other.last <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a new set is to hold."""
+
+    rows: pa.Table
+    events: pa.Table
+    account: pa.Table
+    state: bytes
+
+
+def name_of(first: int, last: int) -> str:
+    """Directory name; names sort by number."""
+    return f"{first:010}-{last:010}"
+
+
+def load(path: Path) -> SealedSet:
+    """Read what a set says of itself.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, pa.ArrowException: it is damaged.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path} is no sealed set")
+    metadata = pq.read_metadata(path / SAMPLES).metadata or {}
+    facts = Facts(**json.loads(metadata[FACTS_KEY.encode()]))
+    for name, there in ((EVENTS, facts.events), (ACCOUNT, facts.account)):
+        if there:
+            pq.read_metadata(path / name)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return SealedSet(int(match[1]), int(match[2]), path, size, facts)
+
+
+def living(sets: Iterable[SealedSet]) -> list[SealedSet]:
+    """Sets that no other covers, by number."""
+    alive: list[SealedSet] = []
+    for candidate in sorted(sets, key=lambda one: (one.first, -one.last)):
+        if not alive or not alive[-1].covers(candidate):
+            alive.append(candidate)
+    return alive
+
+
+def list_sets(data: Path) -> tuple[list[SealedSet], list[SealedSet], list[Path]]:
+    """(living, dead, damaged) sets of a directory."""
+    found: list[SealedSet] = []
+    damaged: list[Path] = []
+    for path in sorted(data.iterdir()) if data.is_dir() else ():
+        if not _NAME.fullmatch(path.name):
+            continue
+        try:
+            found.append(load(path))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            if path.exists():
+                log.warning("sealed set is damaged: path=%s error=%s", path, error)
+                damaged.append(path)
+    alive = living(found)
+    return alive, [one for one in found if one not in alive], damaged
+
+
+def sweep(data: Path) -> None:
+    """Remove what a crash left half made or half removed."""
+    for path in data.iterdir():
+        if path.name.startswith(_TEMPORARY):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def prepare(data: Path, first: int, last: int) -> Path:
+    """An empty directory to build a set in."""
+    building = data / f"{_TEMPORARY[0]}{name_of(first, last)}"
+    if building.exists():
+        shutil.rmtree(building)
+    building.mkdir(parents=True)
+    return building
+
+
+def publish(data: Path, building: Path, first: int, last: int) -> SealedSet:
+    """Make a finished set appear. If it is there already, that one stays."""
+    target = data / name_of(first, last)
+    for file in building.iterdir():
+        sync_file(file)
+        file.chmod(0o444)
+    sync_directory(building)
+    if target.exists():
+        shutil.rmtree(building)
+    else:
+        building.rename(target)
+    sync_directory(data)
+    return load(target)
+
+
+def write_set(
+    data: Path, first: int, last: int, contents: Contents, *, sealed_ns: int, level: int = 0
+) -> SealedSet:
+    """Write a set and make it appear.
+
+    Raises:
+        OSError, pa.ArrowException: nothing appeared.
+    """
+    building = prepare(data, first, last)
+    try:
+        rows = contents.rows.combine_chunks().sort_by(
+            [("series_id", "ascending"), ("time_ns", "ascending")]
+        )
+        facts = Facts(
+            rows.num_rows,
+            sealed_ns,
+            *_span(rows),
+            level=level,
+            events=contents.events.num_rows > 0,
+            account=contents.account.num_rows > 0,
+        )
+        write_samples(rows, building / SAMPLES, facts)
+        write_side(building, contents.events, contents.account)
+        write_file(building / STATE, contents.state)
+        return publish(data, building, first, last)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _span(rows: pa.Table) -> tuple[int, int]:
+    if not rows.num_rows:
+        return 0, 0
+    span = pa.compute.min_max(rows["time_ns"]).as_py()
+    return span["min"], span["max"]
+
+
+def write_samples(rows: pa.Table, path: Path, facts: Facts) -> None:
+    """Rows in order of series and time; times as differences, the rest by dictionary."""
+    rows = rows.replace_schema_metadata({FACTS_KEY: facts.to_json()})
+    pq.write_table(
+        rows,
+        path,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=["series_id", "count", "reason", "code", "stream"],
+        column_encoding={
+            name: "DELTA_BINARY_PACKED" for name in ("time", "time_ns", "last", "min", "max")
+        },
+        store_schema=False,
+    )
+
+
+def write_side(building: Path, events: pa.Table, account: pa.Table) -> None:
+    """Events and account, where there are any."""
+    if events.num_rows:
+        pq.write_table(events.sort_by("time_ns"), building / EVENTS, compression="zstd")
+    if account.num_rows:
+        pq.write_table(account, building / ACCOUNT, compression="zstd")
+
+
+def remove(one: SealedSet) -> None:
+    """Remove a set; a crash in between leaves nothing that could be taken for one."""
+    dead = one.path.with_name(f"{_TEMPORARY[1]}{one.path.name}")
+    try:
+        if dead.exists():
+            shutil.rmtree(dead)
+        one.path.rename(dead)
+    except FileNotFoundError:
+        return
+    sync_directory(one.path.parent)
+    shutil.rmtree(dead, ignore_errors=True)
+
+
+def total_bytes(sets: Sequence[SealedSet]) -> int:
+    """Size of several sets."""
+    return sum(one.bytes for one in sets)
