@@ -242,8 +242,10 @@ def read_manifest(folder: Path, name: str) -> Manifest:
     )
     top.done()
     for need in manifest.needs:
-        if need.unless and need.unless not in manifest.config:
-            raise top.fail("needs", f"unless = {need.unless!r} is no key of [config]")
+        named = need.items if need.kind == "config" else (need.unless,) if need.unless else ()
+        for key in named:
+            if key not in manifest.config:
+                raise top.fail("needs", f"{key!r} is no key of [config]")
     return manifest
 
 

@@ -44,7 +44,8 @@ class Need:
 
     Args:
         kind: a key of `CHECKS`.
-        items: paths (patterns allowed), library file names, groups, capabilities, PCI ids.
+        items: paths (patterns allowed), library file names, groups, capabilities, PCI ids, or
+            configuration keys that must be set.
         fix: what a person can do where it is missing.
         optional: only some readings need it; the plugin starts without.
         unless: a configuration key that, set, makes the need void (a library's own path).
@@ -101,7 +102,7 @@ def missing(
         if need.unless and (config or {}).get(need.unless):
             continue
         what, check = CHECKS[need.kind]
-        absent = check(root, need.items)
+        absent = check(root, need.items) if check else _unset(config or {}, need.items)
         if absent:
             found.append(MissingNeed(what, ", ".join(absent), need.fix, need.optional))
     return found
@@ -178,13 +179,18 @@ def _text(file: Path) -> str:
         return ""
 
 
+def _unset(config: Mapping[str, Any], keys: Sequence[str]) -> Sequence[str]:
+    return [key for key in keys if not config.get(key)]
+
+
 _Check = Callable[[Path, Sequence[str]], Sequence[str]]
 
-CHECKS: Final[Mapping[str, tuple[str, _Check]]] = {
+CHECKS: Final[Mapping[str, tuple[str, _Check | None]]] = {
     "any_path": ("find one of", _any_path),
     "paths": ("find", _paths),
     "libraries": ("find a library named", _libraries),
     "groups": ("be a member of group", _groups),
     "capabilities": ("hold capability", _capabilities),
     "pci": ("find a PCI device of id", _pci),
+    "config": ("find a value for the key", None),
 }

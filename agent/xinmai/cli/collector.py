@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM."""
-    from xinmai.collector.daemon import run as run_collector
+    from xinmai.collector.daemon import collector_main
 
     config = config_from(args)
     setup()
-    return run_collector(config)
+    return collector_main(config)
