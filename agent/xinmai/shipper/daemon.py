@@ -20,8 +20,9 @@ from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
 from xinmai.sampler.supervisor import SOCKET_NAME
 from xinmai.shipper.address import broker_address
-from xinmai.shipper.drain import Drain, known_positions
+from xinmai.shipper.drain import Drain
 from xinmai.shipper.identity import Identity
+from xinmai.shipper.positions import known_positions
 from xinmai.shipper.rings import RingSet
 from xinmai.shipper.selfring import SelfRing
 from xinmai.shipper.sender import Sender

@@ -36,6 +36,7 @@ class Daemon:
     on_ended: Callable[[str], None]
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    _stopped: bool = False
     _started_ns: int = 0
     _due_ns: int = 0
     _delay_s: float = FIRST_DELAY_S
@@ -61,6 +62,8 @@ class Daemon:
         Raises:
             XinmaiError: it ends at once, again and again.
         """
+        if self._stopped:
+            return
         if self.process is None:
             if clock.mono_ns() >= self._due_ns:
                 self.start()
@@ -86,6 +89,7 @@ class Daemon:
 
     def stop(self, grace_s: float) -> bool:
         """SIGTERM and wait; SIGKILL after the grace. True if it ended by itself."""
+        self._stopped = True
         if self.process is None or self.process.poll() is not None:
             return True
         self.process.send_signal(signal.SIGTERM)

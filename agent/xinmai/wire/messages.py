@@ -108,6 +108,7 @@ class Block:
 
     Every blob is a packed column group of spec 001 or None with the meaning of WIRE-42 and 43.
     A raw block uses `late` and `duration`; a rollup block `ticks`, `count`, `min`, `max`, `sum`.
+    `overrun` is in readings: rows overwritten before they were read, times the lane's series.
     """
 
     lane: int
