@@ -16,6 +16,7 @@ from xinmai_native._core import (
     clock,
     crc32c,
     pack,
+    reference_loop,
     unpack,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "clock",
     "crc32c",
     "pack",
+    "reference_loop",
     "unpack",
 ]

@@ -87,7 +87,10 @@ class Windows(NamedTuple):
     sum: bytes
     """int64[columns * n] modulo 2**64, or bits of a double for KIND_FLOAT."""
     reasons: list[tuple[int, int, int, int, int]]
-    """(column, window, reason, vendor code, readings): one entry per distinct reason and code."""
+    """(column, window, reason, vendor code, readings): one entry per distinct reason and code.
+
+    Beyond 16 entries of a column in a window further vendor codes are counted under code 0.
+    """
 
 @final
 class Ring:
@@ -114,7 +117,13 @@ class Ring:
         values: Buffer,
         reasons: Buffer,
     ) -> int:
-        """Commit one row from Python (int64[columns], uint8[columns]); returns its position."""
+        """Commit one row from Python (int64[columns], uint8[columns]); returns its position.
+
+        A cell with a reason other than vendor_error is stored as 0.
+
+        Raises:
+            ValueError: the lane belongs to a Lane or is of the other kind, or a size is wrong.
+        """
     def append(self, lane: int, time_ns: int, payload: Buffer) -> int:
         """Commit one opaque record to a LANE_RECORDS lane; returns its position."""
     def enter(self, lane: int, call: int, since_ns: int) -> None:
@@ -129,13 +138,26 @@ class Lane:
     Args:
         ring: where rows go; its lane must be LANE_COLUMNS.
         lane: index in the ring.
-        period_ns: at least 10_000.
+        period_ns: 10 us to a day.
         probes: per file (path, fields); a field is (column, key, index, decimals, sentinels,
             low, high): `key` None counts integers from the start of the file, else from behind
-            the first word of the line that equals `key`; `index` counts from 0; `decimals`
-            shifts a decimal fraction into an integer; a value in `sentinels` reads as
-            unsupported; one outside [low, high] as implausible.
+            the first word of the line that equals `key`, to the end of that line; `index` counts
+            from 0; `decimals` (0 to 18) shifts a decimal fraction into an integer, cutting off
+            further digits; a value in `sentinels` reads as unsupported; one outside [low, high]
+            as implausible. A number is [-]digits[.digits] that does not directly follow a letter,
+            digit, underscore or point. Numbers to 2**64 - 1 are stored modulo 2**64 as signed,
+            and compared as such. A column has at most one field; one without reads as
+            unsupported. At most the first 64 KiB of a file are looked at.
         fifo_priority: SCHED_FIFO priority, 0 for the default policy.
+
+    A failing open or read gives a reason by errno: ENOENT, ENODEV, ENXIO device_lost; EACCES,
+    EPERM no_permission; EINVAL, EOPNOTSUPP, ENODATA, ENOTTY unsupported; EAGAIN not_yet;
+    ETIMEDOUT timeout; any other vendor_error with the errno as code. No such key, or too few
+    numbers: unsupported. A number that no 64-bit integer holds, or in hexadecimal: implausible.
+    A path is opened again about once a second while it fails, and when it names another file.
+
+    Raises:
+        ValueError: the ring is closed, its lane has a Lane already, or an argument is out of range.
     """
 
     def __init__(
@@ -149,18 +171,39 @@ class Lane:
         fifo_priority: int = 0,
     ) -> None: ...
     def start(self, first_ns: int = 0) -> None:
-        """Start the thread; the first row is due at `first_ns` (0: now, on the period's grid)."""
+        """Start the thread; rows are due at `first_ns` + k * period.
+
+        With `first_ns` 0 the first row is due at the next multiple of the period, so that lanes
+        align. Deadlines that have passed before the first row count as missed.
+
+        Raises:
+            RuntimeError: the thread runs already.
+            OSError: no thread, or no right to the SCHED_FIFO priority.
+        """
     def stop(self, timeout_ns: int) -> bool:
-        """Ask the thread to end and join it; False if it is still inside a read after the time."""
+        """Ask the thread to end and join it; False if it is still inside a read after the time.
+
+        A thread that never comes back keeps its memory and descriptors. After True the lane may
+        be started again.
+        """
     def set_period(self, period_ns: int) -> None:
-        """Change the period from the next tick on; the ring's header follows."""
+        """Change the period from the next tick on; the ring's header follows.
+
+        The next row is due at the first time of the new grid after now.
+        """
+    def cpu_ns(self) -> int:
+        """CPU time that the lane's thread has used."""
 
 @final
 class RingReader:
     """Consumer's side: maps read-only, trusts nothing, copies before it parses.
 
     Raises:
-        RingError: the descriptor is no ring of this version or lies about its size.
+        RingError: the descriptor is no ring of this version, lies about its size, or is not
+            sealed against resizing. Reading methods raise it when the producer's position went
+            backwards or jumped by more than 2**40 rows.
+
+    The descriptor is not kept. A batch ends before its limit at about 4 MiB.
     """
 
     def __init__(self, fd: int) -> None: ...
@@ -173,7 +216,8 @@ class RingReader:
     def lanes(self) -> tuple[tuple[int, int, int, int], ...]:
         """Per lane (kind, columns, payload_bytes, slots)."""
     def state(self, lane: int) -> LaneState: ...
-    def rows(self, lane: int, position: int, limit: int) -> Rows: ...
+    def rows(self, lane: int, position: int, limit: int) -> Rows:
+        """Rows from `position` on, without a gap between them: a bad one ends the batch."""
     def windows(
         self,
         lane: int,
@@ -187,7 +231,8 @@ class RingReader:
 
         The newest window is returned only when its end is at or before `close_before_ns`;
         otherwise `next_position` stays at its first row, so a repeat gives the same windows.
-        At most `limit` windows. `kinds` is uint8[columns] of KIND_*.
+        At most `limit` windows. `kinds` is uint8[columns] of KIND_*. A cell of KIND_FLOAT that is
+        not finite counts as implausible.
         """
     def records(
         self, lane: int, position: int, limit: int
@@ -217,4 +262,16 @@ def unpack(data: Buffer, lengths: Buffer, /) -> bytes:
     Raises:
         ValueError: unknown codec, data too short or with bytes left over, or more than 2**24
             values asked for.
+    """
+
+def reference_loop(
+    paths: Sequence[bytes], period_ns: int, ticks: int, /
+) -> tuple[int, int, int, int]:
+    """The yardstick of a lane's cost: a plain C loop over the same kind of files.
+
+    Opens the files, then `ticks` times at absolute deadlines reads each and parses its first
+    integer, in a thread of its own.
+
+    Returns:
+        (cpu_ns of that thread, missed ticks, late_p50_ns, late_p99_ns).
     """

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "py.h"
+
+#include "bench/lane_reference.h"
+#include "clock.h"
+#include "crc32c.h"
+#include "rollup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
+
+PyMethodDef xm_py_ring_methods[] = {
+    {"commit", KEYWORDS(xm_py_ring_commit), "Commit one row; returns its position."},
+    {"append", KEYWORDS(xm_py_ring_append), "Commit one opaque record; returns its position."},
+    {"enter", KEYWORDS(xm_py_ring_enter), "Say which poll runs since when; -1 for none."},
+    {"close", xm_py_ring_close, METH_NOARGS, "Unmap and close the descriptor."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef xm_py_lane_methods[] = {
+    {"start", KEYWORDS(xm_py_lane_start), "Start the thread."},
+    {"stop", KEYWORDS(xm_py_lane_stop), "End and join the thread; False if it is stuck."},
+    {"set_period", KEYWORDS(xm_py_lane_set_period), "Change the period from the next tick on."},
+    {"cpu_ns", xm_py_lane_cpu_ns, METH_NOARGS, "CPU time of the lane's thread."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef xm_py_reader_methods[] = {
+    {"state", KEYWORDS(xm_py_reader_read_state), "What a lane's header says now."},
+    {"rows", KEYWORDS(xm_py_reader_rows), "Rows at full rate."},
+    {"windows", KEYWORDS(xm_py_reader_windows), "Rows rolled up into closed windows."},
+    {"records", KEYWORDS(xm_py_reader_records), "Opaque records."},
+    {"close", xm_py_reader_close, METH_NOARGS, "Unmap."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *clock_read(PyObject *module, PyObject *unused)
+{
+    struct xm_clock_reading r;
+
+    (void)module;
+    (void)unused;
+    xm_clock_read(&r);
+    return Py_BuildValue("LLLL", (long long)r.monotonic_ns, (long long)r.boottime_ns,
+                         (long long)r.realtime_ns, (long long)r.error_ns);
+}
+
+static PyObject *crc32c(PyObject *module, PyObject *args)
+{
+    Py_buffer data;
+    long long value = 0;
+    uint32_t crc;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*|L:crc32c", &data, &value))
+        return NULL;
+    if (value < 0 || value > UINT32_MAX) {
+        PyBuffer_Release(&data);
+        return PyErr_Format(PyExc_ValueError, "value %lld is no 32-bit checksum", value);
+    }
+    crc = xm_crc32c_update((uint32_t)value, data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    return PyLong_FromUnsignedLong(crc);
+}
+
+static int run_reference(PyObject *paths, long long period_ns, long long ticks,
+                         struct xm_reference_result *result)
+{
+    Py_ssize_t n = PySequence_Size(paths);
+    const char **names = calloc((size_t)n + 1, sizeof(*names));
+    int rc = 0;
+
+    if (names == NULL)
+        return -ENOMEM;
+    for (Py_ssize_t i = 0; i < n && rc == 0; i++) {
+        char *name = NULL;
+
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(paths, i), &name, NULL) != 0)
+            rc = -EFAULT;
+        names[i] = name;
+    }
+    if (rc == 0) {
+        Py_BEGIN_ALLOW_THREADS rc = xm_reference_loop(names, (size_t)n, period_ns, ticks, result);
+        Py_END_ALLOW_THREADS
+    }
+    free(names);
+    return rc;
+}
+
+static PyObject *reference_loop(PyObject *module, PyObject *args)
+{
+    struct xm_reference_result r;
+    PyObject *sequence;
+    PyObject *paths;
+    long long period_ns;
+    long long ticks;
+    int rc;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OLL:reference_loop", &sequence, &period_ns, &ticks))
+        return NULL;
+    if (period_ns < 1 || ticks < 1 || ticks > 100 * 1000 * 1000)
+        return PyErr_Format(PyExc_ValueError, "period_ns and ticks must be at least 1");
+    paths = PySequence_Tuple(sequence);
+    if (paths == NULL)
+        return NULL;
+    rc = run_reference(paths, period_ns, ticks, &r);
+    Py_DECREF(paths);
+    if (PyErr_Occurred())
+        return NULL;
+    if (rc != 0) {
+        errno = -rc;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return Py_BuildValue("LLLL", (long long)r.cpu_ns, (long long)r.missed, (long long)r.late_p50_ns,
+                         (long long)r.late_p99_ns);
+}
+
+static PyMethodDef methods[] = {
+    {"clock", clock_read, METH_NOARGS, "(monotonic_ns, boottime_ns, realtime_ns, error_ns)."},
+    {"crc32c", crc32c, METH_VARARGS, "CRC-32C, continued from a value."},
+    {"pack", xm_py_column_pack, METH_VARARGS, "Pack int64 columns."},
+    {"unpack", xm_py_column_unpack, METH_VARARGS, "Unpack int64 columns."},
+    {"reference_loop", reference_loop, METH_VARARGS, "The yardstick of a lane's cost."},
+    {NULL, NULL, 0, NULL},
+};
+
+struct xm_py_state *xm_py_state_of(PyObject *object)
+{
+    return PyType_GetModuleState(Py_TYPE(object));
+}
+
+PyObject *xm_py_new(PyTypeObject *type)
+{
+    return PyType_GenericAlloc(type, 0);
+}
+
+void xm_py_free(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    release(object);
+    Py_DECREF(type);
+}
+
+static int add_constants(PyObject *module)
+{
+    if (PyModule_AddIntConstant(module, "LANE_COLUMNS", XM_RING_COLUMNS) != 0 ||
+        PyModule_AddIntConstant(module, "LANE_RECORDS", XM_RING_RECORDS) != 0 ||
+        PyModule_AddIntConstant(module, "KIND_GAUGE", XM_ROLLUP_GAUGE) != 0 ||
+        PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
+        PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0)
+        return -1;
+    return 0;
+}
+
+static PyObject *add_tuple(PyObject *module, const char *name, const char *fields)
+{
+    PyObject *collections = PyImport_ImportModule("collections");
+    PyObject *type = NULL;
+
+    if (collections == NULL)
+        return NULL;
+    type = PyObject_CallMethod(collections, "namedtuple", "ss", name, fields);
+    Py_DECREF(collections);
+    if (type != NULL) {
+        PyObject *where = PyObject_GetAttrString(module, "__name__");
+
+        if (where == NULL || PyObject_SetAttrString(type, "__module__", where) != 0 ||
+            PyModule_AddObjectRef(module, name, type) != 0)
+            Py_CLEAR(type);
+        Py_XDECREF(where);
+    }
+    return type;
+}
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+
+    if (type != NULL && PyModule_AddType(module, (PyTypeObject *)type) != 0)
+        Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
+static int add_all(PyObject *module)
+{
+    struct xm_py_state *state = PyModule_GetState(module);
+
+    state->error = PyErr_NewException("xinmai_native._core.RingError", NULL, NULL);
+    if (state->error == NULL || PyModule_AddObjectRef(module, "RingError", state->error) != 0)
+        return -1;
+    state->lane_state = add_tuple(module, "LaneState",
+                                  "committed missed call since_ns scheduled_ns begin_ns period_ns "
+                                  "busy_ns late_ns late_max_ns");
+    state->rows = add_tuple(module, "Rows",
+                            "next_position first_position overrun n scheduled_ns begin_ns "
+                            "duration_ns missed values reasons");
+    state->windows = add_tuple(module, "Windows",
+                               "next_position overrun n start_ns ticks missed counts last min max "
+                               "sum reasons");
+    state->ring = add_type(module, &xm_py_ring_spec);
+    state->lane = add_type(module, &xm_py_lane_spec);
+    state->reader = add_type(module, &xm_py_reader_spec);
+    if (state->lane_state == NULL || state->rows == NULL || state->windows == NULL ||
+        state->ring == NULL || state->lane == NULL || state->reader == NULL)
+        return -1;
+    return add_constants(module);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct xm_py_state *state = PyModule_GetState(module);
+
+    Py_VISIT(state->error);
+    Py_VISIT(state->lane_state);
+    Py_VISIT(state->rows);
+    Py_VISIT(state->windows);
+    Py_VISIT(state->ring);
+    Py_VISIT(state->lane);
+    Py_VISIT(state->reader);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    struct xm_py_state *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->error);
+    Py_CLEAR(state->lane_state);
+    Py_CLEAR(state->rows);
+    Py_CLEAR(state->windows);
+    Py_CLEAR(state->ring);
+    Py_CLEAR(state->lane);
+    Py_CLEAR(state->reader);
+    return 0;
+}
+
+static void release(void *module)
+{
+    clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)add_all},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "xinmai_native._core",
+    .m_doc = "Lanes, ring, rollup and column packing. Types: _core.pyi.",
+    .m_size = sizeof(struct xm_py_state),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

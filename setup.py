@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the C extension; everything else about the package stands in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+NATIVE = Path("native")
+SOURCES = [*sorted(NATIVE.glob("*.c")), NATIVE / "bench" / "lane_reference.c"]
+HEADERS = [*sorted(NATIVE.glob("*.h")), NATIVE / "bench" / "lane_reference.h"]
+EXPORTS = NATIVE / "core.map"
+
+setup(
+    ext_modules=[
+        Extension(
+            "xinmai_native._core",
+            sources=[str(path) for path in SOURCES],
+            depends=[str(path) for path in [*HEADERS, EXPORTS]],
+            include_dirs=[str(NATIVE)],
+            define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
+            py_limited_api=True,
+            extra_compile_args=[
+                "-std=c11",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-fvisibility=hidden",
+                "-pthread",
+            ],
+            extra_link_args=["-pthread", f"-Wl,--version-script={EXPORTS}"],
+        )
+    ],
+    # One wheel for every CPython from 3.11 on.
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
