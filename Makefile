@@ -1,0 +1,36 @@
+# make up      everything on this machine: broker, agent, collector, web page (ARGS="--for 30s")
+# make test    the tests (ARGS="tests/agent -k config")
+# make lint    what must be clean before a commit
+# make setup   .venv with what the tests need, nothing more
+# make fix     lets the formatters and ruff mend what they can
+# make clean   forgets what was built; the virtual environment stays
+
+BIN := .venv/bin
+C_FILES = $(shell find native -name '*.[ch]')
+
+.PHONY: up test lint fix setup clean
+
+up:
+	@scripts/bootstrap up
+	@exec $(BIN)/xinmai up $(ARGS)
+
+setup:
+	@scripts/bootstrap test
+
+test: setup
+	$(BIN)/pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	clang-format --dry-run -Werror $(C_FILES)
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(C_FILES)
+
+clean:
+	rm -rf build dist native/build *.egg-info agent/*.egg-info native/xinmai_native/*.so
+	rm -f .venv/.xinmai-installed
