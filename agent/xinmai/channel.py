@@ -6,7 +6,9 @@ Spec 005. One message is one packet; a body too large for a packet travels in a 
 from __future__ import annotations
 
 import array
+import fcntl
 import os
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,8 @@ VERSION = 1
 PACKET_BYTES = 64 * 1024
 BODY_BYTES = 16 * 2**20
 MAX_FDS = 4
+_MAX_ITEMS = 2**17
+"""Of one list or map: a list is allocated at the length it claims."""
 _IN_MEMFD = "_body_in_fd"
 
 
@@ -61,6 +65,8 @@ class Channel:
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            # A listener that accepts nobody would let a blocking connect wait for ever.
+            sock.setblocking(False)
             sock.connect(str(path))
         except OSError:
             sock.close()
@@ -79,20 +85,20 @@ class Channel:
         Raises:
             BlockingIOError: the peer does not read; nothing was sent.
             ConnectionError: the peer is gone.
-            ProtocolError: the body is over the limit.
+            ProtocolError: the body or the number of descriptors is over the limit.
         """
+        if len(fds) > MAX_FDS:
+            raise ProtocolError(f"message {kind} with {len(fds)} descriptors, {MAX_FDS} fit")
         packed = msgpack.packb([VERSION, kind, dict(body or {})])
         if len(packed) <= PACKET_BYTES:
             self._send(packed, fds)
             return
         if len(packed) > BODY_BYTES:
             raise ProtocolError(f"message {kind} of {len(packed)} bytes is over {BODY_BYTES}")
-        spill = os.memfd_create("xm-message", os.MFD_CLOEXEC)
-        try:
-            os.write(spill, packed)
-            self._send(msgpack.packb([VERSION, _IN_MEMFD, {}]), [spill, *fds])
-        finally:
-            os.close(spill)
+        with open(os.memfd_create("xm-message", os.MFD_CLOEXEC), "wb") as spill:
+            spill.write(packed)
+            spill.flush()
+            self._send(msgpack.packb([VERSION, _IN_MEMFD, {}]), [spill.fileno(), *fds])
 
     def _send(self, packed: bytes, fds: Sequence[int]) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -126,6 +132,16 @@ class Channel:
             _close_all(fds)
             raise
 
+    def has_input(self) -> bool:
+        """Whether `receive` would give a message or say that the peer is gone; takes nothing."""
+        return bool(select.select([self._sock], [], [], 0)[0])
+
+    def signal_on_input(self) -> None:
+        """Have SIGIO sent to this process when a message comes or the peer goes."""
+        fd = self._sock.fileno()
+        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+
     def peer_uid(self) -> int:
         """User id of the process at the other end, by SO_PEERCRED."""
         size = 3 * array.array("i").itemsize
@@ -144,21 +160,33 @@ def _open_message(packed: bytes, fds: list[int]) -> Received:
             raise ProtocolError("message body is missing its descriptor")
         spill = fds.pop(0)
         try:
-            if os.fstat(spill).st_size > BODY_BYTES:
-                raise ProtocolError("message body over the limit")
-            kind, body = _parse(os.pread(spill, BODY_BYTES, 0))
+            kind, body = _parse(_read_spill(spill))
         finally:
             os.close(spill)
     return Received(kind, body, fds)
 
 
+def _read_spill(spill: int) -> bytes:
+    try:
+        # Only memory has seals: a pipe, a device or a file elsewhere could block the reader.
+        fcntl.fcntl(spill, fcntl.F_GET_SEALS)
+        size = os.fstat(spill).st_size
+        if size > BODY_BYTES:
+            raise ProtocolError(f"message body of {size} bytes is over {BODY_BYTES}")
+        return os.pread(spill, size, 0)
+    except OSError as error:
+        raise ProtocolError(f"message body cannot be read: {error}") from error
+
+
 def _parse(packed: bytes) -> tuple[str, Mapping[str, Any]]:
     try:
-        version, kind, body = msgpack.unpackb(packed, strict_map_key=True)
+        version, kind, body = msgpack.unpackb(
+            packed, strict_map_key=True, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS
+        )
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise ProtocolError(f"not a control message: {error}") from error
-    if version != VERSION:
-        raise ProtocolError(f"control protocol {version!r}, this side speaks {VERSION}")
+    if type(version) is not int or version != VERSION:
+        raise ProtocolError(f"control protocol {version!r:.40}, this side speaks {VERSION}")
     if not isinstance(kind, str) or not isinstance(body, dict):
         raise ProtocolError("not a control message: wrong shape")
     return kind, body

@@ -233,7 +233,8 @@ def check_plugin(source: PluginSource, config: Config) -> Check:
         return Check(check_id, "skip", "off by configuration")
     try:
         manifest = source.manifest
-        missing = needs_met(manifest, config.node.root, _plugin_keys(manifest, table))
+        keys = _plugin_keys(manifest, table)
+        missing = needs_met(manifest, config.node.root, keys, optional=True)
     except PluginError as error:
         return Check(check_id, "fail", str(error), "reinstall it or tell its owner")
     blocking = [need for need in missing if not need.optional]

@@ -69,7 +69,8 @@ def _entry(source: PluginSource, config: Config) -> dict[str, Any]:
     except PluginError as error:
         return entry | {"problem": str(error)}
     table = config.plugins.get(source.name, PluginConfig())
-    missing = needs_met(manifest, config.node.root, check_config(manifest, table.keys))
+    keys = check_config(manifest, table.keys)
+    missing = needs_met(manifest, config.node.root, keys, optional=True)
     blocked = any(not need.optional for need in missing)
     off = table.enabled is False
     return entry | {

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if rows:
         print_table(tuple(rows[0]), ([_cell(value) for value in row.values()] for row in rows))
-    note(f"{len(rows)} rows")
+    note(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
     return 0
 
 

@@ -17,7 +17,7 @@ from xinmai.collector.account import ACCOUNT_SCHEMA, AccountBook
 from xinmai.collector.entry import EVENT_SCHEMA
 from xinmai.collector.files import write_file
 from xinmai.collector.sets import (
-    FACTS_KEY,
+    FACTS,
     ROW_GROUP_ROWS,
     SAMPLES,
     STATE,
@@ -79,7 +79,8 @@ def merge(data: Path, sources: Sequence[SealedSet], scratch: Path) -> SealedSet:
     building = prepare(data, first, last)
     try:
         facts = _facts(sources)
-        _merge_samples(sources, building / SAMPLES, facts, scratch)
+        _merge_samples(sources, building / SAMPLES, scratch)
+        write_file(building / FACTS, facts.to_json())
         write_side(building, _events(sources), _account(sources))
         write_file(building / STATE, (sources[-1].path / STATE).read_bytes())
         return publish(data, building, first, last)
@@ -102,7 +103,7 @@ def _facts(sources: Sequence[SealedSet]) -> Facts:
     )
 
 
-def _merge_samples(sources: Sequence[SealedSet], path: Path, facts: Facts, scratch: Path) -> None:
+def _merge_samples(sources: Sequence[SealedSet], path: Path, scratch: Path) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     files = file_list(one.samples for one in sources)
     config: EngineConfig = {
@@ -115,8 +116,7 @@ def _merge_samples(sources: Sequence[SealedSet], path: Path, facts: Facts, scrat
         engine.execute(
             f"COPY (SELECT * FROM read_parquet({files}) ORDER BY series_id, time_ns) "
             f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, "
-            f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, "
-            f"KV_METADATA {{{FACTS_KEY}: {literal(facts.to_json())}}})"
+            f"ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         )
 
 

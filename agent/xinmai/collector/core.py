@@ -95,7 +95,8 @@ class Core:
             self._began_s = now_s
         for entry in entries:
             batch = entry.batch
-            self.state.apply(entry)
+            if not self.state.apply(entry):
+                self.counters.totals["internal_errors"] += 1
             self._check(entry)
             readings = sum((entry.readings or {}).values())
             key = (batch.edge, batch.node)

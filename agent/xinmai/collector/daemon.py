@@ -144,7 +144,7 @@ class Collector:
             )
         finally:
             stop.set()
-            server.stopping.set()
+            server.stop()
             results = await asyncio.gather(*receivers, return_exceptions=True)
             for task in (*tasks, stopping):
                 task.cancel()
@@ -161,6 +161,7 @@ class Collector:
                 raise result
 
     async def _listen(self, server: Server) -> tuple[web.AppRunner, str]:
+        core = self._core
         host, port = listen_address(self._config.collector.listen)
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
@@ -172,8 +173,12 @@ class Collector:
         host, port, *_ = runner.addresses[0]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         said = {"url": url, "pid": os.getpid()}
-        replace_file(self._core.layout.address, json.dumps(said).encode())
-        log.info("serving: url=%s store=%s", url, self._core.layout.root)
+        try:
+            replace_file(core.layout.address, json.dumps(said).encode())
+        except OSError as error:
+            # On a full disk it still serves; only `xinmai query` has to read the files itself.
+            log.warning("address cannot be written: path=%s error=%s", core.layout.address, error)
+        log.info("serving: url=%s store=%s", url, core.layout.root)
         return runner, url
 
     async def _tidy_forever(self) -> None:

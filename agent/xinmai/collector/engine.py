@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from xinmai.collector import statements, views
 from xinmai.collector.plain import plain_rows
+from xinmai.collector.registry import DeviceRow, SeriesView, device_table
 from xinmai.collector.sets import SealedSet
 from xinmai.collector.sqltext import EngineConfig
 from xinmai.collector.tail import TailTables
@@ -34,8 +35,8 @@ class Snapshot:
 
     sets: Sequence[SealedSet]
     tail: TailTables
-    series: pa.Table
-    devices: pa.Table
+    series: SeriesView
+    devices: Sequence[DeviceRow]
 
     def between(self, from_ns: int, to_ns: int) -> Snapshot:
         """Without the sets that have no row in a span of time."""
@@ -48,8 +49,14 @@ class Snapshot:
 
 
 @contextmanager
-def engine(snapshot: Snapshot, *, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the views, locked: no file but the snapshot's, no setting can change."""
+def engine(
+    snapshot: Snapshot, *, threads: int = 2, whole: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the views, locked: no file but the snapshot's, no setting can change.
+
+    Args:
+        whole: False for `_rows`, `_events`, `_account` and the macros alone, which is faster.
+    """
     config: EngineConfig = {
         "threads": threads,
         "memory_limit": MEMORY,
@@ -60,16 +67,19 @@ def engine(snapshot: Snapshot, *, threads: int = 2) -> Iterator[duckdb.DuckDBPyC
     }
     with duckdb.connect(":memory:", config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        _lay_out(connection, snapshot)
+        if whole:
+            connection.register("_series", snapshot.series.table)
+            connection.register("_devices", device_table(snapshot.devices))
+        _lay_out(connection, snapshot, views.ALL if whole else views.MACROS)
         yield connection
 
 
-def _lay_out(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+def _lay_out(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, upper: Sequence[str]
+) -> None:
     connection.register("_tail_rows", snapshot.tail.rows)
     connection.register("_tail_events", snapshot.tail.events)
     connection.register("_tail_account", snapshot.tail.account)
-    connection.register("_series", snapshot.series)
-    connection.register("_devices", snapshot.devices)
     rows = [one.samples for one in snapshot.sets if one.facts.rows]
     events = [one.events for one in snapshot.sets if one.events]
     account = [one.account for one in snapshot.sets if one.account]
@@ -77,7 +87,7 @@ def _lay_out(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     connection.execute("SET allowed_paths = $paths", {"paths": allowed})
     for sql in ("SET enable_external_access = false", "SET lock_configuration = true"):
         connection.execute(sql)
-    for sql in (*views.base_views(rows, events, account), *views.ALL):
+    for sql in (*views.base_views(rows, events, account), *upper):
         connection.execute(sql)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from xinmai.collector import account
 from xinmai.collector.inventories import Known
-from xinmai.collector.rows import rows_of
+from xinmai.collector.rows import ROW_BYTES, rows_of
 from xinmai.errors import Refused
 from xinmai.wire.messages import Batch, EventEntry, Stream
 
@@ -64,7 +64,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes that the entry holds in memory, about."""
-        return len(self.payload) + (self.rows.nbytes if self.rows is not None else 0)
+        return len(self.payload) + ROW_BYTES * (self.rows.num_rows if self.rows is not None else 0)
 
 
 def identity_of(batch: Batch) -> Identity:

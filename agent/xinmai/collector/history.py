@@ -47,7 +47,8 @@ def samples(
         to_ns=to_ns,
         bucket_ns=bucket_ns,
     )
-    with engine(snapshot.between(from_ns, to_ns), threads=THREADS) as connection:
+    held = snapshot.between(from_ns, to_ns)
+    with engine(held, threads=THREADS, whole=False) as connection:
         rows = select(connection, sql)
     return {
         "id": str(meta.series_id),
@@ -96,5 +97,5 @@ def account(
 def recent_account(snapshot: Snapshot, first_minute: int) -> list[dict[str, Any]]:
     """Increments since a minute, for the quality of nodes after a restart; blocks."""
     sql = f"SELECT * FROM _account WHERE minute >= {first_minute}"
-    with engine(snapshot, threads=THREADS) as connection:
+    with engine(snapshot, threads=THREADS, whole=False) as connection:
         return select(connection, sql)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,7 @@ from xinmai.wire.codec import decode_batch, decode_inventory, decode_status, sch
 from xinmai.wire.messages import Batch
 from xinmai.wire.topics import ParsedTopic, parse_topic
 
+logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -52,6 +54,12 @@ class Ingest:
         except Refused as refusal:
             edge, node = (place.edge, place.node) if place else ("", "")
             self._core.counters.refuse(edge, node, refusal.reason, str(refusal))
+        except Exception as error:
+            # It would come again and end every later run as well: others must not pay for it.
+            self._core.counters.totals["internal_errors"] += 1
+            edge, node = (place.edge, place.node) if place else ("", "")
+            self._core.counters.once(edge, node, "message not understood", repr(error))
+            logger.debug("while taking a message of %s", topic, exc_info=True)
 
     async def _take(self, place: ParsedTopic, topic: str, payload: bytes) -> None:
         if place.edge not in self._core.config.edges:

@@ -102,8 +102,12 @@ class Watcher:
         self._rows.append((series_id, point))
         self._came.set()
 
+    def wake(self) -> None:
+        """Let `rows` return."""
+        self._came.set()
+
     async def rows(self) -> list[tuple[int, Point]]:
-        """What came; waits for the first."""
+        """What came; waits for the first, or until woken."""
         await self._came.wait()
         self._came.clear()
         rows = list(self._rows)
@@ -214,6 +218,12 @@ class Live:
         for series_id in watcher.ids:
             self._watchers.setdefault(series_id, set()).add(watcher)
         return watcher
+
+    def wake(self) -> None:
+        """Let every watcher return, with or without rows: the server stops."""
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.wake()
 
     def leave(self, watcher: Watcher) -> None:
         """Stop listening."""

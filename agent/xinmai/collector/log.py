@@ -66,6 +66,7 @@ class Log:
         self._room = asyncio.Event()
         self._room.set()
         self._ending: list[asyncio.Future[None]] = []
+        self._flushing: list[asyncio.Future[None]] = []
         self._closing = False
 
     @property
@@ -86,6 +87,13 @@ class Log:
         if self._pending_bytes >= PENDING_BYTES:
             self._room.clear()
         self._wake.set()
+
+    async def flush(self) -> None:
+        """Write what is queued now; returns when its owner was told what came of it."""
+        done = asyncio.get_running_loop().create_future()
+        self._flushing.append(done)
+        self._wake.set()
+        await done
 
     async def end_segment(self) -> None:
         """End the segment now; returns when its owner was told."""
@@ -108,11 +116,12 @@ class Log:
         try:
             while True:
                 await self._wake.wait()
-                if self._queue and not self._closing:
+                if self._queue and not (self._closing or self._flushing):
                     await asyncio.sleep(GROUP_S)
                 self._wake.clear()
                 if self._queue and (self._owner.may_write() or self._closing):
                     await self._commit()
+                _resolve(self._flushing)
                 if self._ending or self._owner.must_end(self._file.size):
                     await self._end()
                 if self._closing and not self._queue:
@@ -143,9 +152,7 @@ class Log:
         await self._in_thread(self._file.end)
         self._owner.ended()
         self.number += 1
-        for done in self._ending:
-            done.set_result(None)
-        self._ending.clear()
+        _resolve(self._ending)
 
     def _note(self, error: OSError | None) -> None:
         if error is not None and self.error is None:
@@ -156,3 +163,10 @@ class Log:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _resolve(waiting: list[asyncio.Future[None]]) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(None)
+    waiting.clear()

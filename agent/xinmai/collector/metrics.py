@@ -18,6 +18,7 @@ _COUNTERS: Final = {
     "undecodable": "durable batches whose blocks do not hold what they say",
     "account_mismatch": "batches whose blocks and account differ",
     "unwritten": "accepted batches that could not be written",
+    "internal_errors": "messages that a fault of the collector kept from being booked",
     "late_wills": "offline messages of a session that is not the newest",
     "merges": "merges of sealed sets",
     "merge_errors": "merges that failed",

@@ -90,6 +90,8 @@ def _plain_scalar(value: Any) -> Any:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat() + zulu
     if isinstance(value, date | time):
         return value.isoformat()
+    if isinstance(value, pa.MonthDayNano):
+        return f"P{value.months}M{value.days}DT{value.nanoseconds / 1e9:g}S"
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bytes):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import msgpack
@@ -147,15 +148,26 @@ def readings_hz(lanes: Iterable[LaneEntry]) -> float:
     return sum(lane.count * 1e9 / lane.period_ns for lane in lanes if lane.period_ns > 0)
 
 
+class SeriesView:
+    """All series at one moment; the Arrow table is made by the first who asks, in its thread."""
+
+    def __init__(self, metas: Sequence[SeriesMeta]) -> None:
+        self.metas = metas
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """As rows of SERIES_SCHEMA."""
+        return _table(self.metas, SERIES_SCHEMA)
+
+
 class SeriesTable:
     """Every series that stored rows name."""
 
     def __init__(self, metas: Iterable[SeriesMeta] = ()) -> None:
-        self._metas = {meta.series_id: meta for meta in metas}
+        self._metas: dict[int, SeriesMeta] = {}
         self._by_node: dict[tuple[str, str], dict[int, SeriesMeta]] = {}
-        for meta in self._metas.values():
-            self._by_node.setdefault((meta.edge, meta.node), {})[meta.series_id] = meta
-        self._table: pa.Table | None = None
+        self._view: SeriesView | None = None
+        self.adopt(metas)
 
     def __len__(self) -> int:
         return len(self._metas)
@@ -166,7 +178,7 @@ class SeriesTable:
             if self._metas.get(meta.series_id) != meta:
                 self._metas[meta.series_id] = meta
                 self._by_node.setdefault((meta.edge, meta.node), {})[meta.series_id] = meta
-                self._table = None
+                self._view = None
 
     def find(self, series_id: int) -> SeriesMeta | None:
         """A series by id."""
@@ -176,12 +188,16 @@ class SeriesTable:
         """A node's series."""
         return self._by_node.get((edge, node), {}).values()
 
-    def table(self) -> pa.Table:
-        """As rows of SERIES_SCHEMA."""
-        if self._table is None:
-            rows = [asdict(meta) for meta in self._metas.values()]
-            self._table = pa.Table.from_pylist(rows, schema=SERIES_SCHEMA)
-        return self._table
+    def view(self) -> SeriesView:
+        """All series now; unchanging."""
+        if self._view is None:
+            self._view = SeriesView(tuple(self._metas.values()))
+        return self._view
+
+
+def _table(rows: Sequence[object], schema: pa.Schema) -> pa.Table:
+    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,14 +300,21 @@ class DeviceBook:
             book._versions[edge, node] = Version(**version)
         return book
 
-    def table(self) -> pa.Table:
-        """As rows of DEVICE_SCHEMA."""
-        rows = [
-            {**asdict(row.entry), **row.to_map()}
-            for rows in self._nodes.values()
-            for row in rows.values()
-        ]
-        return pa.Table.from_pylist(rows, schema=DEVICE_SCHEMA)
+    def rows(self) -> Sequence[DeviceRow]:
+        """Every device now; unchanging."""
+        return [row for rows in self._nodes.values() for row in rows.values()]
+
+
+def device_table(rows: Sequence[DeviceRow]) -> pa.Table:
+    """Devices as rows of DEVICE_SCHEMA."""
+    columns = [
+        pa.array(
+            [getattr(row if hasattr(row, field.name) else row.entry, field.name) for row in rows],
+            field.type,
+        )
+        for field in DEVICE_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=DEVICE_SCHEMA)
 
 
 def _newer(inventory: Inventory, before: Version, boot: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 import pyarrow as pa
 
 from xinmai.clock import MINUTE_NS, Anchor
+from xinmai.collector.account import MAX_READINGS
 from xinmai.errors import Refused
 from xinmai.wire.blocks import Expanded, expand, readings_by_window
 from xinmai.wire.messages import Batch, Block, Stream
@@ -41,6 +42,9 @@ ROW_SCHEMA: Final = pa.schema(
     ]
 )
 """`last`, `min`, `max`: native integers (bits of a double for f64); `sum`: in native units."""
+
+ROW_BYTES: Final = 74
+"""Of one row in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,8 @@ def rows_of(batch: Batch, lanes: Sequence[LanePlan]) -> BatchRows:
         buffer.add_values(plan, wall_ns, cells)
         buffer.add_reasons(plan, wall_ns, cells)
         _count_minutes(readings, block, batch.clock, wall_ns, cells)
+    if max(readings.values(), default=0) > MAX_READINGS:
+        raise Refused("limit", "blocks", f"more than {MAX_READINGS} readings in a minute")
     return BatchRows(buffer.build(batch.stream), readings)
 
 

@@ -53,7 +53,12 @@ class Server:
         self._core, self._broker, self._log_bytes = core, broker, log_bytes
         self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
         self._waiting = 0
-        self.stopping = asyncio.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End live streams, so that the server can."""
+        self._stopping = True
+        self._core.state.live.wake()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -176,7 +181,7 @@ class Server:
         try:
             await response.prepare(request)
             await response.write(b": open\n\n")
-            while not self.stopping.is_set():
+            while not self._stopping:
                 await response.write(await self._next(watcher))
         except (ConnectionError, asyncio.CancelledError):
             log.debug("a live stream ended")

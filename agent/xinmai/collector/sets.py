@@ -27,8 +27,7 @@ SAMPLES: Final = "samples.parquet"
 EVENTS: Final = "events.parquet"
 ACCOUNT: Final = "account.parquet"
 STATE: Final = "state.json"
-FACTS_KEY: Final = "xinmai"
-"""In the key-value metadata of samples.parquet."""
+FACTS: Final = "facts.json"
 ROW_GROUP_ROWS: Final = 65_536
 
 _NAME = re.compile(r"(\d{10})-(\d{10})")
@@ -54,9 +53,9 @@ class Facts:
     account: bool = False
     v: int = 1
 
-    def to_json(self) -> str:
-        """For the file's metadata."""
-        return json.dumps(asdict(self))
+    def to_json(self) -> bytes:
+        """As the set keeps it."""
+        return json.dumps(asdict(self)).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +123,8 @@ def load(path: Path) -> SealedSet:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path} is no sealed set")
-    metadata = pq.read_metadata(path / SAMPLES).metadata or {}
-    facts = Facts(**json.loads(metadata[FACTS_KEY.encode()]))
-    for name, there in ((EVENTS, facts.events), (ACCOUNT, facts.account)):
+    facts = Facts(**json.loads((path / FACTS).read_bytes()))
+    for name, there in ((SAMPLES, True), (EVENTS, facts.events), (ACCOUNT, facts.account)):
         if there:
             pq.read_metadata(path / name)
     size = sum(file.stat().st_size for file in path.iterdir())
@@ -211,7 +209,8 @@ def write_set(
             events=contents.events.num_rows > 0,
             account=contents.account.num_rows > 0,
         )
-        write_samples(rows, building / SAMPLES, facts)
+        write_samples(rows, building / SAMPLES)
+        write_file(building / FACTS, facts.to_json())
         write_side(building, contents.events, contents.account)
         write_file(building / STATE, contents.state)
         return publish(data, building, first, last)
@@ -227,9 +226,8 @@ def _span(rows: pa.Table) -> tuple[int, int]:
     return span["min"], span["max"]
 
 
-def write_samples(rows: pa.Table, path: Path, facts: Facts) -> None:
+def write_samples(rows: pa.Table, path: Path) -> None:
     """Rows in order of series and time; times as differences, the rest by dictionary."""
-    rows = rows.replace_schema_metadata({FACTS_KEY: facts.to_json()})
     pq.write_table(
         rows,
         path,

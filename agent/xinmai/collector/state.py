@@ -13,7 +13,7 @@ from xinmai.collector import account
 from xinmai.collector.account import AccountBook
 from xinmai.collector.engine import Snapshot
 from xinmai.collector.entry import Entry
-from xinmai.collector.inventories import Inventories, Known
+from xinmai.collector.inventories import Inventories, Key, Known
 from xinmai.collector.ledger import Ledger, NodeLedger
 from xinmai.collector.live import Live, Rate
 from xinmai.collector.logfile import read_entries, segments
@@ -46,6 +46,7 @@ class State:
         self.live = Live(self.series)
         self.recent = AccountBook()
         self.rates: dict[tuple[str, str], Rate] = {}
+        self._adopted: dict[tuple[str, str], Key] = {}
         self.tail = Tail(0)
         self.closed: Sequence[Closed] = ()
 
@@ -59,8 +60,17 @@ class State:
         state = {"ledger": self.ledger.to_map(), "devices": self.devices.to_map()}
         return json.dumps(state, separators=(",", ":")).encode()
 
-    def apply(self, entry: Entry) -> None:
-        """Take a durable entry."""
+    def apply(self, entry: Entry) -> bool:
+        """Take a durable entry; False when that failed, which is a fault of ours."""
+        try:
+            self._apply(entry)
+        except Exception:
+            # It is in the log: raising would stop every later start at the same entry.
+            log.exception("a durable batch cannot be booked: identity=%s", entry.identity)
+            return False
+        return True
+
+    def _apply(self, entry: Entry) -> None:
         batch = entry.batch
         node = self.ledger.node(batch.edge, batch.node)
         losses = node.store(batch)
@@ -75,6 +85,9 @@ class State:
                 self.devices.seen(batch.edge, batch.node, hw_id, time_ns)
 
     def _adopt(self, known: Known, entry: Entry, node: NodeLedger) -> None:
+        if self._adopted.get(known.key[:2]) == known.key:
+            return
+        self._adopted[known.key[:2]] = known.key
         self.series.adopt(known.metas)
         boot = node.status.boot if node.status else ""
         schema = entry.batch.schema
@@ -96,7 +109,7 @@ class State:
     def snapshot(self, sets: Sequence[SealedSet]) -> Snapshot:
         """Everything a query sees now."""
         tails = [*(one.tables for one in self.closed), self.tail.tables()]
-        return Snapshot(sets, join(tails), self.series.table(), self.devices.table())
+        return Snapshot(sets, join(tails), self.series.view(), self.devices.rows())
 
 
 @dataclass(frozen=True, slots=True)

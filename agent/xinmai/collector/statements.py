@@ -49,8 +49,8 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Usage("only one SELECT can be run")
-    row = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
+    rows = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
+    tree = json.loads(rows[0][0])
     if tree.get("error"):
         raise Usage(f"only one SELECT can be run: {tree.get('error_message', '')}")
     for item in _maps(tree["statements"]):

@@ -38,6 +38,7 @@ MACROS: Final = (
             ELSE cell::DOUBLE END
         ELSE cell::DOUBLE
     END""",
+    "CREATE MACRO bounded(total) AS least(total, 9223372036854775807)::BIGINT",
     f"""CREATE MACRO reason_text(reason, code) AS CASE reason
         WHEN 0 THEN NULL
         WHEN {Reason.VENDOR_ERROR.value} THEN 'vendor_error(' || code || ')'
@@ -88,13 +89,13 @@ FROM _events"""
 
 ACCOUNT: Final = """CREATE VIEW account AS
 WITH totals AS (
-    SELECT edge, node, minute, sum(taken)::BIGINT AS taken, sum(stored)::BIGINT AS stored,
-        sum(lost)::BIGINT AS lost, sum(missed)::BIGINT AS missed
+    SELECT edge, node, minute, bounded(sum(taken)) AS taken, bounded(sum(stored)) AS stored,
+        bounded(sum(lost)) AS lost, bounded(sum(missed)) AS missed
     FROM _account GROUP BY ALL
 ), reasons AS (
     SELECT edge, node, minute, map_from_entries(list((reason, n) ORDER BY reason)) AS lost_by_reason
     FROM (
-        SELECT edge, node, minute, reason, sum(lost)::BIGINT AS n
+        SELECT edge, node, minute, reason, bounded(sum(lost)) AS n
         FROM _account WHERE reason IS NOT NULL GROUP BY ALL
     ) GROUP BY ALL
 )

@@ -155,11 +155,9 @@ class Journal:
         self._writer().sync()
         disk.sync_directory(self._directory)
 
-    def start_sync(self) -> Work | None:
-        """What is not durable now; None when all is."""
+    def start_sync(self) -> Work:
+        """What is not durable now; running it costs nothing when all is."""
         new_names = self._names != self._durable_names
-        if not (self._unsynced or new_names or self._broken):
-            return None
         segments = [(item, item.writer.size) for item in self._unsynced]
         return Work(self._directory, segments, self._names, new_names, self._number, self._broken)
 

@@ -23,7 +23,7 @@ from xinmai.wire.messages import Loss, Ranges, Stream
 
 _log = logging.getLogger(__name__)
 _SYNC_TRIES = 2
-_LEAST_SEGMENT_BYTES = 4096
+_LEAST_SEGMENT_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Spool:
     Args:
         directory: made when missing; locked (flock) against a second owner.
         budget_bytes: at the budget the oldest sealed segment is dropped and its loss declared.
-        segment_bytes: size at which a segment is sealed; at most a quarter of the budget.
+        segment_bytes: size at which a segment is sealed; at most an eighth of the budget.
         floor_bytes: left free on the filesystem; None: 64 MiB or 5 %, whichever is less.
         owner: instance id; "": that of the segments found, else a new one.
         lock, make_room: shared by the spools of one disk (see `SpoolSet`).
@@ -84,7 +84,7 @@ class Spool:
         except OSError as error:
             self._directory_lock.release()
             raise SpoolError(f"cannot use spool directory {directory}: {error}") from error
-        segment_bytes = min(segment_bytes, max(budget_bytes // 4, _LEAST_SEGMENT_BYTES))
+        segment_bytes = min(segment_bytes, max(budget_bytes // 8, _LEAST_SEGMENT_BYTES))
         limits = Limits(budget_bytes, segment_bytes, floor)
         self._next_seq = self._skip_to = (found.clean and found.segments[-1].next_seq) or 1
         room = make_room or self.make_room
@@ -98,6 +98,10 @@ class Spool:
             store.shelf.add(item.held)
             for loss in item.losses:
                 store.book.declare(loss, item.held)
+        for loss in (loss for item in found.segments for loss in item.losses):
+            if loss.stream == store.stream:
+                # Declared, but the process ended before the segment was unlinked.
+                store.shelf.close_stored(loss.queue, [(loss.first, loss.last)])
         for loss in found.fresh:
             store.book.count(loss)
         store.last_meta = next(self.last_meta(), b"")
@@ -179,9 +183,8 @@ class Spool:
     def _sync_once(self) -> bool:
         store = self._store
         with self._lock:
-            work = store.journal.start_sync()
-        if work is None:
-            return True
+            store.log_losses()
+            work, mark = store.journal.start_sync(), store.removal.mark()
         try:
             work.run()
         except OSError as error:
@@ -191,6 +194,7 @@ class Spool:
             return False
         with self._lock:
             store.journal.end_sync(work)
+            store.removal.durable(mark)
             store.reap()
         return True
 
@@ -278,18 +282,20 @@ class Spool:
             return self._store.journal.take_shipped()
 
     def make_room(self) -> int:
-        """Free disk space: set-aside files first, then the oldest segment; bytes, 0 for none."""
-        with self._lock:
-            return self._quarantine.purge() or self._store.drop_oldest()
+        """Free disk space: what is not needed first, then data; returns bytes, 0 for none."""
+        return self.purge() or self.drop_oldest()
 
-    def purge_bad(self) -> int:
-        """Remove set-aside files; returns their bytes."""
-        return self._quarantine.purge()
+    def purge(self) -> int:
+        """Remove set-aside files and what only waits to be removed; returns their bytes."""
+        with self._lock:
+            return self._quarantine.purge() + self._store.removal.flush()
 
     def drop_oldest(self) -> int:
         """Drop the oldest sealed segment and declare its loss; bytes, 0 when there is none."""
         with self._lock:
-            return self._store.drop_oldest()
+            freed = self._store.drop_oldest()
+            self._store.removal.flush()
+            return freed
 
     def state(self) -> SpoolState:
         """For status and self-metrics."""
@@ -298,7 +304,7 @@ class Spool:
             live = [(held, held.live) for held in store.shelf if held.live]
             return SpoolState(
                 stream=store.stream,
-                bytes=store.shelf.bytes,
+                bytes=store.disk_bytes,
                 records=sum(count for _, count in live),
                 oldest_wall_ns=live[0][0].header.created_ns if live else None,
                 dropped_readings=store.book.lost_readings,

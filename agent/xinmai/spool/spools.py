@@ -79,15 +79,17 @@ class SpoolSet:
         return [loss for spool in self for loss in spool.take_losses()]
 
     def sync(self) -> None:
-        """Make everything durable, event first; may run in a worker thread.
+        """Make everything durable; may run in a worker thread.
+
+        Event comes last: a loss in it must not become durable before its own stream knows it.
 
         Raises:
             OSError: the first that a spool met; the others were synced all the same.
         """
         failed: OSError | None = None
-        for spool in self:
+        for stream in reversed(STREAMS):
             try:
-                spool.sync()
+                self[stream].sync()
             except OSError as error:
                 failed = failed or error
         shipped = self["event"].take_shipped()
@@ -107,8 +109,8 @@ class SpoolSet:
         self._directory_lock.release()
 
     def _make_room(self) -> int:
-        """Set-aside files go first, then the oldest of raw, of rollup, of event."""
-        freed = sum(spool.purge_bad() for spool in self)
+        """What is not needed goes first, then the oldest of raw, of rollup, of event."""
+        freed = sum(spool.purge() for spool in self)
         for stream in reversed(STREAMS):
             if not freed and stream in self._spools:
                 freed = self._spools[stream].drop_oldest()

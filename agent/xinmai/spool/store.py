@@ -16,6 +16,7 @@ from xinmai.spool.held import Held
 from xinmai.spool.journal import Copy, Journal
 from xinmai.spool.layout import BATCH, CARRY, HEADER_BYTES, INVENTORY, LOSS, VERSION, record_bytes
 from xinmai.spool.losses import LossBook
+from xinmai.spool.removal import Removal
 from xinmai.spool.segment import SegmentHeader, read_record, segment_name
 from xinmai.spool.shelf import Shelf
 from xinmai.wire.messages import Stream
@@ -66,6 +67,7 @@ class Store:
         self.directory, self.stream = directory, stream
         self.identity, self.limits = identity, limits
         self.shelf, self.journal, self.book = Shelf(), Journal(directory), LossBook(stream)
+        self.removal = Removal(2 * limits.segment_bytes)
         self.last_meta = b""
         self.schema, self._inventory = "", b""
         self._make_room = make_room
@@ -130,7 +132,13 @@ class Store:
         for held in self.shelf.of(queue):
             for run in held.close_range(first, last):
                 self.book.declare_run(queue, run, reason)
+                self.removal.declared()
         self.log_losses()
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of all segments, with what is reserved or waits to be removed."""
+        return self.shelf.bytes + self.removal.bytes
 
     def drop_oldest(self) -> int:
         """Drop the oldest segment that is not written to; bytes it took, 0 when there is none."""
@@ -142,9 +150,10 @@ class Store:
             self.book.declare_run(oldest.queue, run, "spool_budget")
         self.book.orphan(oldest)
         self.shelf.remove(oldest)
-        # A process killed between these two loses neither the records nor their declaration.
+        # Declared before it is gone: a process killed in between has lost nothing in silence.
         self.log_losses()
-        oldest.path.unlink(missing_ok=True)
+        self.removal.declared()
+        self.removal.remove(oldest)
         return oldest.size
 
     def log_losses(self) -> None:
@@ -167,7 +176,7 @@ class Store:
             if held is newest or held.live or id(held) in homes:
                 continue
             self.shelf.remove(held)
-            held.path.unlink(missing_ok=True)
+            self.removal.remove(held)
 
     def rewrite(self, next_seq: int) -> None:
         """After a failed sync: what is not known to be durable goes into a new segment.
@@ -253,5 +262,7 @@ class Store:
                     raise
 
     def _trim(self) -> None:
-        while self.shelf.bytes > self.limits.budget_bytes and self.drop_oldest():
+        """Keep to the budget, with room for what one new segment displaces until the next sync."""
+        budget = self.limits.budget_bytes - 2 * self.limits.segment_bytes
+        while self.shelf.bytes > budget and self.drop_oldest():
             continue

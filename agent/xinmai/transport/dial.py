@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -47,9 +48,10 @@ async def dial(address: BrokerAddress) -> socket.socket:
             f"cannot reach {address.url}: {error.strerror} (is the host name right?)"
         ) from error
     except OSError as error:
+        speaks_tls = ", does the port speak TLS" if address.tls else ""
         raise TransportError(
-            f"cannot reach {address.url}: {error.strerror or error}"
-            " (is the broker running, are host and port right?)"
+            f"cannot reach {address.url}: {_os_text(error)}"
+            f" (is the broker running, are host and port right{speaks_tls}?)"
         ) from error
 
 
@@ -88,7 +90,7 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
     except OSError as error:
         files = ", ".join(str(file) for file in (address.ca, address.cert, address.key) if file)
         raise TransportError(
-            f"cannot prepare TLS for {address.url}: {error.strerror or error}"
+            f"cannot prepare TLS for {address.url}: {_os_text(error)}"
             f" (check that {files} exist, are PEM, belong together and may be read)"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -166,6 +168,11 @@ async def _ready(
         await event.wait()
     finally:
         remove(sock.fileno())
+
+
+def _os_text(error: OSError) -> str:
+    # asyncio puts the address in the place of the system's text.
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _tls_help(error: ssl.SSLError) -> str:

@@ -188,7 +188,7 @@ class Link(aiomqtt.Client):
 
     async def _shut(self) -> None:
         self._abort()
-        # aiomqtt starts and stops its task of one second one turn of the loop late.
+        # aiomqtt starts and stops its keepalive task one turn of the loop late.
         await asyncio.sleep(0)
         if self._misc_task is not None:
             await asyncio.wait((self._misc_task,))
@@ -241,7 +241,7 @@ class Link(aiomqtt.Client):
             )
         else:
             why = LOCAL_ENDS.get(reason.code, reason.text)
-            self._end(f"connection to {self._url} lost: {why}")
+            self._end(f"connection of {self._id} to {self._url} lost: {why}")
 
     def _on_publish(
         self,
@@ -286,6 +286,11 @@ class Link(aiomqtt.Client):
         # aiomqtt defers this by one turn of the loop; the socket may be closed by then and its
         # number belong to another.
         self._loop.add_writer(sock.fileno(), client.loop_write)
+
+    async def _misc_loop(self) -> None:
+        # aiomqtt looks every second; a sixth of the keepalive is as safe and lets a node sleep.
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            await asyncio.sleep(max(1.0, self._client.keepalive / 6))  # noqa: ASYNC110
 
     def _on_broken_callback(self, broken: asyncio.Future[None]) -> None:
         """What aiomqtt reports when paho fell over bytes it could not read."""

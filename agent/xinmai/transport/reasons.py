@@ -18,7 +18,8 @@ _HINTS = {
 }
 # Codes by which paho says why it closed the connection itself.
 LOCAL_ENDS = {
-    128: "closed by the broker or the network",
+    # mosquitto 2.0.11 gives no reason when it hands the session to another connection.
+    128: "closed by the broker or the network (or by a second client of the same id)",
     130: "what came over it is not MQTT",
     141: "no answer within the keepalive",
 }

@@ -48,7 +48,7 @@ function foot() {
   const now = fleet.now();
   const known = health && [
     fact(t("app.collector"), `${health.collector} ${health.version}`),
-    fact(t("app.brokername"), `${health.broker.url} · MQTT ${health.broker.protocol}`),
+    fact(t("app.brokername"), [health.broker.url, health.broker.protocol && `MQTT ${health.broker.protocol}`].filter(Boolean).join(" · ")),
     fact(t("app.log"), bytes(health.log_bytes)),
     fact(t("app.segments"), count(health.sealed_segments)),
   ];

@@ -33,7 +33,7 @@ const buttons = (events) =>
   ["", ...SEVERITIES].map((name) => {
     const many = name ? events.filter((event) => event.severity === name).length : events.length;
     const words = name ? severityText(name) : t("events.all");
-    return html`<button type="button" data-role="severity" data-severity="${name}" aria-pressed="${seen.severity === name}">${words} <span class="muted">${many}</span></button>`;
+    return html`<button type="button" data-role="severity" data-severity="${name}" aria-pressed="${String(seen.severity === name)}">${words} <span class="muted">${many}</span></button>`;
   });
 
 /** The view of `#/events`. */

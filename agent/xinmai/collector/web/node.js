@@ -239,7 +239,7 @@ class NodeView {
     const id = device.hw_id;
     const open = this.#isOpen(id);
     const seconds = this.app.fleet.grown(device.newest_age_s ?? null);
-    return html`<tbody data-key="d${id}"><tr class="device" data-key="d"><th colspan="${COLUMNS}" scope="rowgroup"><button type="button" class="fold" data-role="device" data-device="${id}" aria-expanded="${open}" style="margin-left:${depth * 18}px"><span class="arrow"></span><b>${deviceName(device)}</b></button> <span class="muted">${device.vendor}</span> ${standInBadge(device)} ${absentBadge(device)}${device.parent && depth > 0 && html` <span class="muted wide">${t("node.parent", { parent: device.parent })}</span>`} <code class="wide">${id}</code><span class="tail"><span class="muted">${t("node.series", { count: count(total) })}</span> ${device.newest_age_s !== undefined && ageMark(seconds, device.present)}</span></th></tr>${open && list.map((series) => this.#row(series))}</tbody>`;
+    return html`<tbody data-key="d${id}"><tr class="device" data-key="d"><th colspan="${COLUMNS}" scope="rowgroup"><button type="button" class="fold" data-role="device" data-device="${id}" aria-expanded="${String(open)}" style="margin-left:${depth * 18}px"><span class="arrow"></span><b>${deviceName(device)}</b></button> <span class="muted">${device.vendor}</span> ${standInBadge(device)} ${absentBadge(device)}${device.parent && depth > 0 && html` <span class="muted wide">${t("node.parent", { parent: device.parent })}</span>`} <code class="wide">${id}</code><span class="tail"><span class="muted">${t("node.series", { count: count(total) })}</span> ${device.newest_age_s !== undefined && ageMark(seconds, device.present)}</span></th></tr>${open && list.map((series) => this.#row(series))}</tbody>`;
   }
 
   #row(series) {

@@ -2,7 +2,7 @@
 // How much of what should have been read was read, sent and stored, and where the rest went.
 
 import { getJson, poll } from "./api.js";
-import { age, byName, bytes, clockTime, count, msOfMinute } from "./format.js";
+import { byName, bytes, clockTime, count, msOfMinute, nanoseconds } from "./format.js";
 import { html, paint } from "./html.js";
 import { reasonText, t } from "./i18n.js";
 import {
@@ -21,6 +21,7 @@ import { nodeLink, qualityLink } from "./route.js";
 
 const POLL_MS = 5000;
 const MINUTES = 60;
+const LEAST_HEIGHT = 4;
 
 const seen = { filter: "" };
 
@@ -30,7 +31,7 @@ const reasons = (lostByReason) =>
     .sort((a, b) => b[1] - a[1])
     .map(([reason, many]) => html`<span class="chip lost">${reasonText(reason)} <b>${count(many)}</b></span>`);
 
-const late = (ms) => (ms === null || ms === undefined ? "–" : age(ms / 1000));
+const late = (ms) => nanoseconds(ms === null ? null : ms * 1e6);
 
 function row(node, fleet, selected) {
   const { quality } = node;
@@ -66,13 +67,14 @@ function strip(rows) {
   const bars = rows.map((it, index) => {
     let top = 100;
     const part = (name, many) => {
-      const height = (100 * many) / tallest;
+      if (!many) return null;
+      const height = Math.max((100 * many) / tallest, LEAST_HEIGHT); // however few, they are seen
       top -= height;
-      return many > 0 && html`<rect class="${name}" x="${index * 10 + 1}" width="8" y="${top.toFixed(2)}" height="${Math.max(height, 1).toFixed(2)}"/>`;
+      return html`<rect class="${name}" x="${index * 10 + 1}" width="8" y="${top.toFixed(2)}" height="${height.toFixed(2)}"/>`;
     };
     return html`<g>${part("stored", it.stored)}${part("open", open_(it))}${part("lost", it.lost)}${part("missed", it.missed)}</g>`;
   });
-  return html`<svg class="account" role="img" aria-label="${label}" viewBox="0 0 ${Math.max(rows.length, 1) * 10} 100" preserveAspectRatio="none">${bars}</svg>
+  return html`<svg class="account" role="img" aria-label="${label}" viewBox="0 ${-2 * LEAST_HEIGHT} ${Math.max(rows.length, 1) * 10} ${100 + 2 * LEAST_HEIGHT}" preserveAspectRatio="none">${bars}</svg>
 <ul class="legend">${["stored", "open", "lost", "missed"].map((name) => html`<li><i class="cell ${name}"></i>${t(`col.${name}`)}</li>`)}</ul>`;
 }
 

@@ -63,6 +63,14 @@ async function describe(places) {
   });
 }
 
+/** Growth per second from one row to the next, null where there is none. */
+function growth(before, row) {
+  if (!before || before.value === null || row.value === null || row.value < before.value) return null;
+  return row.time_ms > before.time_ms
+    ? ((row.value - before.value) * 1000) / (row.time_ms - before.time_ms)
+    : null;
+}
+
 class SeriesView {
   constructor(root, route, app) {
     Object.assign(this, { root, app });
@@ -148,6 +156,7 @@ class SeriesView {
 
   #take(one, row) {
     if (!append(one.track, row, one.series.kind)) return false;
+    one.growth = growth(one.newest, row) ?? one.growth;
     one.newest = row;
     this.#soon();
     return true;
@@ -331,24 +340,24 @@ class SeriesView {
       ["1", "series.raw"],
     ].map(
       ([raw, words]) =>
-        html`<button type="button" data-role="counter" data-raw="${raw}" aria-pressed="${this.raw === Boolean(raw)}">${t(words)}</button>`,
+        html`<button type="button" data-role="counter" data-raw="${raw}" aria-pressed="${String(this.raw === Boolean(raw))}">${t(words)}</button>`,
     );
     const picking = !this.root.querySelector("#picker").hidden;
     paint(
       at,
-      html`<span id="status"></span><div class="buttons" role="group" aria-label="${t("series.span")}">${spans}</div>${counters && html`<div class="buttons" role="group" aria-label="${t("series.counter")}">${kinds}</div>`}<button type="button" data-role="pause" aria-pressed="${this.paused}">${t(this.paused ? "series.resume" : "series.pause")}</button><button type="button" data-role="add" aria-expanded="${picking}" aria-controls="picker">${t(picking ? "series.add.close" : "series.add")}</button>`,
+      html`<span id="status"></span><div class="buttons" role="group" aria-label="${t("series.span")}">${spans}</div>${counters && html`<div class="buttons" role="group" aria-label="${t("series.counter")}">${kinds}</div>`}<button type="button" data-role="pause" aria-pressed="${String(this.paused)}">${t(this.paused ? "series.resume" : "series.pause")}</button><button type="button" data-role="add" aria-expanded="${String(picking)}" aria-controls="picker">${t(picking ? "series.add.close" : "series.add")}</button>`,
     );
     this.#status();
   }
 
   /** The newest reading, large; a counter's growth where the chart shows growth. */
   #now(lines) {
-    const [{ series, newest }] = this.all;
+    const [{ series, newest, growth: grown = null }] = this.all;
     const [line] = lines;
     const seconds = newest?.time_ms ? (this.app.fleet.now() - newest.time_ms) / 1000 : null;
     const stale = isStale(seconds, series.period_ns);
     const asRate = series.kind === "counter" && !this.raw && newest?.value !== null;
-    const rate = asRate ? quantity(summary(line.points).newest, line.unit) : null;
+    const rate = asRate ? quantity(grown ?? summary(line.points).newest, line.unit) : null;
     const shown = rate ? valueCell(rate) : newestCell({ ...series, newest });
     paint(
       this.root.querySelector("#now"),
@@ -365,12 +374,12 @@ class SeriesView {
       const second = unit.unit !== firstUnit.unit || unit.ratio !== firstUnit.ratio;
       const reason = newest && newest.value === null && newest.reason;
       return html`<tr data-key="${series.id}"><th scope="row"><i class="swatch" style="background:${colourOf(index)}"></i><a href="${seriesLink([this.places[index]], { span: this.span, raw: this.raw })}">${series.metric}</a> ${attributeChips(series.attributes)} <span class="muted wide">${series.node} · ${this.#device(series) ? deviceName(this.#device(series)) : series.hw_id}</span>${second && html` <span class="badge">${t("series.second")}</span>`}</th>
-<td class="r num">${reason ? html`<span class="reason">${reasonText(reason)}</span>` : value(sums.newest, unit)}</td><td class="r num">${value(sums.min, unit)}</td><td class="r num">${value(sums.mean, unit)}</td><td class="r num">${value(sums.max, unit)}</td><td class="r">${sums.gaps}</td>
+<td class="r num">${reason ? html`<span class="reason">${reasonText(reason)}</span>` : value(sums.newest, unit)}</td><td class="r num">${value(sums.min, unit)}</td><td class="r num wide">${value(sums.mean, unit)}</td><td class="r num">${value(sums.max, unit)}</td><td class="r wide">${sums.gaps}</td>
 <td class="r">${this.all.length > 1 && html`<button type="button" class="quietly" data-role="remove" data-id="${series.id}" aria-label="${t("series.remove", { series: seriesName(series) })}">×</button>`}</td></tr>`;
     });
     paint(
       this.root.querySelector("#legend"),
-      html`<thead><tr><th scope="col">${t("series.name")}</th><th scope="col" class="r">${t("series.newest")}</th><th scope="col" class="r">${t("series.min")}</th><th scope="col" class="r">${t("series.mean")}</th><th scope="col" class="r">${t("series.max")}</th><th scope="col" class="r">${t("series.gaps")}</th><th></th></tr></thead><tbody>${rows}</tbody>`,
+      html`<thead><tr><th scope="col">${t("series.name")}</th><th scope="col" class="r">${t("series.newest")}</th><th scope="col" class="r">${t("series.min")}</th><th scope="col" class="r wide">${t("series.mean")}</th><th scope="col" class="r">${t("series.max")}</th><th scope="col" class="r wide">${t("series.gaps")}</th><td></td></tr></thead><tbody>${rows}</tbody>`,
     );
   }
 
