@@ -9,7 +9,8 @@ XinmaiError
 │   └── Refused           a wire message over a limit or of the wrong shape
 ├── SpoolError            the spool's directory cannot be used
 └── TransportError        the broker refused or went away
-    └── BrokerRefused     an acknowledgement that says no, with its reason code
+    ├── BrokerRefused     an acknowledgement that says no, with its reason code
+    └── Disconnected      (in transport) the end of a connection, with the broker's reason
 """
 
 from __future__ import annotations

@@ -140,6 +140,30 @@ def test_temp_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not Path(summary["store"]).exists()
 
 
+def test_up_without_mosquitto_runs_on_the_python_broker(tmp_path: Path) -> None:
+    run = UpRun(tmp_path, ["--broker", "amqtt"])
+    try:
+        run.start("--for", "6s")
+        code, summary, stderr = run.finish()
+    finally:
+        run.abandon()
+    assert code == 0, stderr
+    assert "amqtt (MQTT 3.1.1)" in stderr
+    assert summary["samples_taken"] == summary["samples_stored"] > 0
+
+
+def test_kept_store_is_found_by_query_without_an_option(tmp_path: Path) -> None:
+    run = UpRun(tmp_path)
+    try:
+        run.start("--for", "3s", "--keep", str(tmp_path / "elsewhere"))
+        code, summary, stderr = run.finish()
+    finally:
+        run.abandon()
+    assert code == 0, stderr
+    assert summary["store"] == str(tmp_path / "elsewhere")
+    assert run.query("SELECT count(*) AS n FROM samples")[0]["n"] > 0
+
+
 @pytest.mark.parametrize("wrong", ["cadence.fst=1s", "cadence.fast=quick"])
 def test_wrong_configuration_starts_nothing(tmp_path: Path, wrong: str) -> None:
     run = UpRun(tmp_path)

@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=duration_ns,
         help="end by itself, such as 20s",
     )
+    parser.add_argument(
+        "--broker",
+        choices=("auto", "mosquitto", "amqtt"),
+        default="auto",
+        help="which broker to run (auto: mosquitto where it is installed)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--keep", metavar="DIR", type=Path, help="put the store there")
     where.add_argument("--temp", action="store_true", help="leave nothing behind")
@@ -34,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when the account closes and something was stored."""
-    options = Options(for_ns=args.duration, keep=args.keep, temp=args.temp)
+    options = Options(for_ns=args.duration, keep=args.keep, temp=args.temp, broker=args.broker)
     with place(config_from(args), options) as config, _progress(args) as tick:
         tell = _tell_stderr if args.json else _tell
         summary = Up(config, options, _passed_on(args)).run(tell, tick)

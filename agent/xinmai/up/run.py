@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from xinmai import clock
-from xinmai.broker import HOST, broker_command, find_broker, free_port, wait_ready
+from xinmai.broker import HOST, BrokerKind, broker_command, find_broker, free_port, wait_ready
 from xinmai.clock import SECOND_NS
 from xinmai.config import Config
-from xinmai.errors import XinmaiError
+from xinmai.errors import Unavailable, XinmaiError
 from xinmai.spool.spool import Spool
 from xinmai.spool.spools import SpoolSet
+from xinmai.storeplace import remember_store
 from xinmai.up.collectorapi import CollectorApi
 from xinmai.up.daemons import Daemon
 from xinmai.up.summary import Totals, summarise, totals
@@ -38,18 +39,20 @@ class Options:
         for_ns: end after this long, None to run until a signal.
         keep: where the store goes; None for the state directory.
         temp: put everything into a directory that is removed at the end.
+        broker: which one to run; `auto` takes mosquitto where it is installed.
     """
 
     for_ns: int | None = None
     keep: Path | None = None
     temp: bool = False
+    broker: Literal["auto", "mosquitto", "amqtt"] = "auto"
 
 
 @contextmanager
 def place(config: Config, options: Options) -> Iterator[Config]:
     """The configuration with this run's directories and ports filled in."""
     if not options.temp:
-        store = options.keep or config.node.state_dir / "store"
+        store = options.keep or config.collector.store_dir
         yield _placed(config, config.node.state_dir, config.node.run_dir, store)
         return
     with tempfile.TemporaryDirectory(prefix="xinmai-") as name:
@@ -83,6 +86,20 @@ def port_or_free(host: str, port: int) -> int:
     return port
 
 
+def choose_broker(wanted: Literal["auto", "mosquitto", "amqtt"]) -> BrokerKind:
+    """The broker to run.
+
+    Raises:
+        Unavailable: there is none, or not the one that was asked for.
+    """
+    found = find_broker("" if wanted == "amqtt" else None)
+    if wanted not in ("auto", found.name):
+        raise Unavailable(
+            f"start {wanted}", "it is not on PATH or in /usr/sbin", f"apt install {wanted}"
+        )
+    return found
+
+
 class Up:
     """One run of `xinmai up`."""
 
@@ -90,7 +107,7 @@ class Up:
         self.config, self.options = config, options
         self._settings = settings
         self.api = CollectorApi(f"http://{config.collector.listen}")
-        self.broker = find_broker()
+        self.broker = choose_broker(options.broker)
         self._stop = False
         self._before = Totals()
         self._daemons: list[Daemon] = []
@@ -136,6 +153,8 @@ class Up:
         asyncio.run(wait_ready(port, READY_S))
         self._add("collector", self._xinmai("collector"), tell)
         self._until(self._collector_ready, "the collector to listen and to reach the broker")
+        if not self.options.temp:
+            remember_store(self.config)
         self._before = totals(self.api, self.config.node.edge, self.config.node.name)
         self._add("agent", self._xinmai("agent"), tell)
         tell(f"page:   {self.api.url}")
