@@ -138,17 +138,13 @@ class FakeBroker:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
-        try:
-            await self._talk(reader, writer)
-        except (EOFError, OSError):
-            pass
-        except asyncio.CancelledError:
-            # The end of the test; Python 3.11 reports a cancelled handler as an error.
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with suppress(OSError):
+        task.add_done_callback(self._tasks.discard)
+        # Cancelled at the end of a test, which Python 3.11 reports unless it ends here.
+        with suppress(EOFError, OSError, asyncio.CancelledError):
+            try:
+                await self._talk(reader, writer)
+            finally:
+                writer.close()
                 await writer.wait_closed()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+
 from xinmai.collector.assets import asset, headers
 
 Json = dict[str, Any]
@@ -139,7 +140,7 @@ def _wave(middle: float, size: float, period_s: float) -> Callable[[float], floa
 
 
 def _growth(per_second: float) -> Callable[[float], float]:
-    return lambda t: math.floor((t % 1e6 + 8 * math.sin(t / 20)) * per_second)
+    return lambda t: math.floor((t % 1e6 + 4 * math.sin(t / 20)) * per_second)
 
 
 def _accelerator_series(hw_id: str, first: int) -> list[Series]:
@@ -410,19 +411,22 @@ class FakeCollector:
         return web.json_response(self._buckets(series, begin, end, int(request.query["points"])))
 
     def _buckets(self, series: Series, begin: int, end: int, points: int) -> Json:
+        """Buckets without a row are left out; a bucket's time is that of its first row."""
         width = (end - begin) / points
         step = max(width / 4, series.period_ns / 1e6, 1000.0)
-        gap = [self.begun_ms - GAP_S[1] * 1000, self.begun_ms - GAP_S[0] * 1000]
-        rows: dict[int, Json] = {}
+        gap = [self.begun_ms - at_s * 1000 for at_s in GAP_S]
+        buckets: dict[int, Json] = {}
         for at in range(math.ceil(begin / step), math.floor(end / step) + 1):
             time_ms = int(at * step)
-            if not gap[0] <= time_ms <= gap[1]:
-                rows[min(int((time_ms - begin) / width), points - 1)] = series.row(time_ms)
-        empty = {"value": None, "min": None, "max": None, "count": 0}
-        cells = [rows.get(at, empty) for at in range(points)]
+            if not gap[1] <= time_ms <= gap[0]:
+                row = series.row(time_ms)
+                first = buckets.setdefault(int((time_ms - begin) / width), row)
+                first |= row | {"time_ms": first["time_ms"]}
         answer: Json = {"id": series.id, "unit": series.unit, "kind": series.kind}
-        answer["t_ms"] = [int(begin + at * width) for at in range(points)]
-        return answer | {key: [cell[key] for cell in cells] for key in empty}
+        answer["t_ms"] = [row["time_ms"] for row in buckets.values()]
+        for key in ("value", "min", "max", "count"):
+            answer[key] = [row[key] for row in buckets.values()]
+        return answer
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         known = self._known()

@@ -8,11 +8,17 @@ from pathlib import Path
 from xinmai.transport import Message, Transport
 
 
-async def first(transport: Transport, count: int = 1) -> list[Message]:
-    """The next so many messages."""
+async def first(transport: Transport, count: int = 1, under: str = "") -> list[Message]:
+    """The next so many messages.
+
+    Args:
+        under: what their topics begin with. amqtt 0.12 gives every new client the retained
+            messages of all that anybody subscribed to; the others are passed over.
+    """
     taken: list[Message] = []
     async for message in transport.messages():
-        taken.append(message)
+        if message.topic.startswith(under):
+            taken.append(message)
         if len(taken) == count:
             break
     return taken

@@ -289,8 +289,8 @@ class Link(aiomqtt.Client):
 
     async def _misc_loop(self) -> None:
         # aiomqtt looks every second; a sixth of the keepalive is as safe and lets a node sleep.
-        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            await asyncio.sleep(max(1.0, self._client.keepalive / 6))  # noqa: ASYNC110
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110
+            await asyncio.sleep(max(1.0, self._client.keepalive / 6))
 
     def _on_broken_callback(self, broken: asyncio.Future[None]) -> None:
         """What aiomqtt reports when paho fell over bytes it could not read."""
