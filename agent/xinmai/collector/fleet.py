@@ -33,12 +33,19 @@ def _node(core: Core, node: NodeLedger) -> dict[str, Any]:
         "boot": status.boot if status else inventory.boot if inventory else "",
         "stand_in": bool((status and status.stand_in) or (inventory and inventory.stand_in)),
         "last_seen_ms": heard_ns // 10**6 if heard_ns is not None else None,
-        "newest_age_s": core.age_s(state.live.node_seen_ns(*key)),
+        "newest_age_s": core.age_s(seen_ns(core, node)),
         "devices": [
             _device(core, row, counts[row.entry.hw_id]) for row in state.devices.of_node(*key)
         ],
         "quality": quality(core, node),
     }
+
+
+def seen_ns(core: Core, node: NodeLedger) -> int | None:
+    """Wall time of a node's newest row; before the first of this run that of its devices."""
+    key = (node.edge, node.node)
+    devices = (row.last_seen_ns for row in core.state.devices.of_node(*key))
+    return core.state.live.node_seen_ns(*key) or max(devices, default=None)
 
 
 def current_inventory(core: Core, node: NodeLedger) -> Any:
@@ -50,6 +57,7 @@ def current_inventory(core: Core, node: NodeLedger) -> Any:
 
 def _device(core: Core, row: DeviceRow, series: int) -> dict[str, Any]:
     entry = row.entry
+    live_ns = core.state.live.device_seen_ns(row.edge, row.node, entry.hw_id)
     return {
         "hw_id": entry.hw_id,
         "vendor": entry.vendor,
@@ -59,7 +67,7 @@ def _device(core: Core, row: DeviceRow, series: int) -> dict[str, Any]:
         "plugin": entry.plugin,
         "stand_in": entry.stand_in,
         "present": row.present,
-        "newest_age_s": core.age_s(core.state.live.device_seen_ns(row.edge, row.node, entry.hw_id)),
+        "newest_age_s": core.age_s(live_ns or row.last_seen_ns),
         "series": series,
     }
 

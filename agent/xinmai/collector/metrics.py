@@ -101,7 +101,7 @@ def _nodes(core: Core) -> list[str]:
     ages = [
         (labels, age)
         for labels, node, _ in qualities
-        if (age := core.age_s(core.state.live.node_seen_ns(node.edge, node.node))) is not None
+        if (age := core.age_s(fleet.seen_ns(core, node))) is not None
     ]
     return lines + family("xinmai_node_newest_age_seconds", "age of the newest row", "gauge", ages)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 GRACE_NS: Final = 90 * 10**9
 """A replaced set stays this long for queries that have begun; they end after 30 s."""
 DAY_NS: Final = 86_400 * 10**9
+FILESYSTEM_SHARE: Final = 0.8
 
 
 class Layout:
@@ -86,7 +88,7 @@ class Store:
     def over_limits(self, now_ns: int, retain_days: float, retain_bytes: int) -> list[SealedSet]:
         """The oldest sets that age or size ask for; never the newest, which has the ledger."""
         oldest_ns = now_ns - int(retain_days * DAY_NS)
-        excess = sets.total_bytes(self.sets) - retain_bytes
+        excess = sets.total_bytes(self.sets) - self._budget_bytes(retain_bytes)
         leaving: list[SealedSet] = []
         for one in self.sets[:-1]:
             age_ns = min(one.facts.max_ns, one.facts.sealed_ns) or one.facts.sealed_ns
@@ -95,6 +97,14 @@ class Store:
             leaving.append(one)
             excess -= one.bytes
         return leaving
+
+    def _budget_bytes(self, retain_bytes: int) -> int:
+        """What sets may take: as configured, but never a filesystem to its brim.
+
+        Of its size, not of what is free: what others write must not cost history.
+        """
+        stat = os.statvfs(self.layout.data)
+        return min(retain_bytes, int(stat.f_blocks * stat.f_frsize * FILESYSTEM_SHARE))
 
     def forget(self, leaving: Sequence[SealedSet], now_ns: int) -> None:
         """Take sets out of sight; they are removed later."""

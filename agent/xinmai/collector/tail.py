@@ -41,6 +41,7 @@ class Tail:
         self._merged: list[pa.RecordBatch] = []
         self._late: list[pa.RecordBatch] = []
         self._events: list[dict[str, object]] = []
+        self._event_table = EVENT_SCHEMA.empty_table()
 
     @property
     def full(self) -> bool:
@@ -61,11 +62,18 @@ class Tail:
                 self._merged.extend(late.combine_chunks().to_batches())
                 self._late.clear()
 
+    def _event_rows(self) -> pa.Table:
+        done = self._event_table.num_rows
+        if done < len(self._events):
+            late = pa.Table.from_pylist(self._events[done:], schema=EVENT_SCHEMA)
+            self._event_table = pa.concat_tables([self._event_table, late])
+        return self._event_table
+
     def tables(self) -> TailTables:
         """As they are now."""
         return TailTables(
             pa.Table.from_batches(self._merged + self._late, schema=ROW_SCHEMA),
-            pa.Table.from_pylist(self._events, schema=EVENT_SCHEMA),
+            self._event_rows(),
             self.book.table(),
         )
 

@@ -38,7 +38,16 @@ function frame() {
   const other = language() === "zh" ? "en" : "zh-CN";
   paint(
     at("top"),
-    html`<a class="brand" href="${fleetLink()}" aria-label="xinmai"><img src="/web/icon.svg" alt="" width="20" height="20"><b lang="zh-CN">芯脉</b> <span>xinmai</span></a><nav aria-label="${t("app.nav")}">${tabs}</nav><span class="push"></span><button type="button" data-role="language" lang="${other}" aria-label="${t("app.language.label")}">${t("app.language")}</button><button type="button" data-role="theme" class="icon" aria-label="${t("app.theme")}" title="${t("app.theme")}"><span aria-hidden="true">◐</span></button>`,
+    html`<a class="brand" href="${fleetLink()}" aria-label="xinmai">
+        <img src="/web/icon.svg" alt="" width="20" height="20">
+        <b lang="zh-CN">芯脉</b> <span>xinmai</span>
+      </a>
+      <nav aria-label="${t("app.nav")}">${tabs}</nav>
+      <span class="push"></span>
+      <button type="button" data-role="language" lang="${other}"
+        aria-label="${t("app.language.label")}">${t("app.language")}</button>
+      <button type="button" data-role="theme" class="icon" aria-label="${t("app.theme")}"
+        title="${t("app.theme")}"><span aria-hidden="true">◐</span></button>`,
   );
 }
 
@@ -46,9 +55,10 @@ const fact = (words, value) => html`<span>${words} <b>${value}</b></span>`;
 
 function foot() {
   const now = fleet.now();
+  const protocol = health?.broker.protocol ? ` · MQTT ${health.broker.protocol}` : "";
   const known = health && [
     fact(t("app.collector"), `${health.collector} ${health.version}`),
-    fact(t("app.brokername"), [health.broker.url, health.broker.protocol && `MQTT ${health.broker.protocol}`].filter(Boolean).join(" · ")),
+    fact(t("app.brokername"), health.broker.url + protocol),
     fact(t("app.log"), bytes(health.log_bytes)),
     fact(t("app.segments"), count(health.sealed_segments)),
   ];
@@ -77,7 +87,8 @@ function go() {
   if (route) view = VIEWS[route.name].open(root, route, { fleet });
   else {
     view = { title: "", close: () => undefined };
-    paint(root, html`<p class="empty">${t("app.notfound")} <a href="${fleetLink()}">${t("app.fleet")}</a></p>`);
+    const back = html`<a href="${fleetLink()}">${t("app.fleet")}</a>`;
+    paint(root, html`<p class="empty">${t("app.notfound")} ${back}</p>`);
   }
   document.title = [view.title, "xinmai"].filter(Boolean).join(" · ");
   frame();

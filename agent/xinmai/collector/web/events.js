@@ -5,7 +5,7 @@ import { getJson, poll } from "./api.js";
 import { dateTime, msOfNs } from "./format.js";
 import { html, paint } from "./html.js";
 import { severityText, t } from "./i18n.js";
-import { attributeChips, failureNote, filterBox, matcher, onRole } from "./parts.js";
+import { attributeChips, columns, failureNote, filterBox, matcher, onRole } from "./parts.js";
 import { nodeLink } from "./route.js";
 
 const POLL_MS = 3000;
@@ -15,33 +15,67 @@ const SEVERITIES = ["critical", "error", "warning", "info"];
 const seen = { filter: "", severity: "" };
 
 const said = (event) =>
-  [event.edge, event.node, event.hw_id, event.code, event.class, event.message, event.action].join(" ");
+  [
+    event.edge,
+    event.node,
+    event.hw_id,
+    event.code,
+    event.class,
+    event.message,
+    event.action,
+  ].join(" ");
 
-const row = (event) => html`<tr data-key="${event.time_ns}/${event.node}/${event.hw_id}/${event.code}">
-<td class="num nowrap">${dateTime(msOfNs(event.time_ns))}</td>
-<td><span class="severity ${SEVERITIES.includes(event.severity) ? event.severity : "info"}">${severityText(event.severity)}</span></td>
-<th scope="row"><a href="${nodeLink(event.edge, event.node)}">${event.node}</a></th>
-<td class="wide"><code>${event.hw_id}</code></td>
-<td><code>${event.code}</code> <span class="muted wide">${event.class}</span></td>
-<td class="message">${event.message} <span class="wide">${attributeChips(event.attributes)}</span></td>
-<td class="action">${event.action}</td>
-</tr>`;
+function row(event) {
+  const severity = SEVERITIES.includes(event.severity) ? event.severity : "info";
+  return html`<tr data-key="${event.time_ns}/${event.node}/${event.hw_id}/${event.code}">
+    <td class="num nowrap">${dateTime(msOfNs(event.time_ns))}</td>
+    <td><span class="severity ${severity}">${severityText(event.severity)}</span></td>
+    <th scope="row"><a href="${nodeLink(event.edge, event.node)}">${event.node}</a></th>
+    <td class="wide"><code>${event.hw_id}</code></td>
+    <td><code>${event.code}</code> <span class="muted wide">${event.class}</span></td>
+    <td class="message">
+      ${event.message} <span class="wide">${attributeChips(event.attributes)}</span>
+    </td>
+    <td class="action">${event.action}</td>
+  </tr>`;
+}
 
-const columns = () => html`<thead><tr><th scope="col">${t("col.time")}</th><th scope="col">${t("col.severity")}</th><th scope="col">${t("common.node")}</th><th scope="col" class="wide">${t("common.device")}</th><th scope="col">${t("col.code")}</th><th scope="col">${t("col.message")}</th><th scope="col">${t("col.action")}</th></tr></thead>`;
+const head = () =>
+  columns(
+    ["col.time"],
+    ["col.severity"],
+    ["common.node"],
+    ["common.device", "wide"],
+    ["col.code"],
+    ["col.message"],
+    ["col.action"],
+  );
 
 const buttons = (events) =>
   ["", ...SEVERITIES].map((name) => {
-    const many = name ? events.filter((event) => event.severity === name).length : events.length;
+    const many = events.filter((event) => !name || event.severity === name).length;
     const words = name ? severityText(name) : t("events.all");
-    return html`<button type="button" data-role="severity" data-severity="${name}" aria-pressed="${String(seen.severity === name)}">${words} <span class="muted">${many}</span></button>`;
+    return html`<button type="button" data-role="severity" data-severity="${name}"
+      aria-pressed="${String(seen.severity === name)}">
+      ${words} <span class="muted">${many}</span>
+    </button>`;
   });
 
 /** The view of `#/events`. */
 export function open(root) {
   paint(
     root,
-    html`<section class="card"><header><h1>${t("events.title")}</h1>${filterBox(seen.filter, t("events.filter"))}<div class="buttons" role="group" aria-label="${t("col.severity")}" id="buttons"></div></header>
-<div class="scroll"><table class="list events" id="events" aria-label="${t("events.title")}"></table></div><div id="note"></div></section>`,
+    html`<section class="card">
+      <header>
+        <h1>${t("events.title")}</h1>
+        ${filterBox(seen.filter, t("events.filter"))}
+        <div class="buttons" role="group" aria-label="${t("col.severity")}" id="buttons"></div>
+      </header>
+      <div class="scroll">
+        <table class="list events" id="events" aria-label="${t("events.title")}"></table>
+      </div>
+      <div id="note"></div>
+    </section>`,
   );
   let events = null;
   let failed = null;
@@ -54,7 +88,7 @@ export function open(root) {
       (event) => (!seen.severity || event.severity === seen.severity) && matches(said(event)),
     );
     paint(at("buttons"), html`${buttons(events)}`);
-    paint(at("events"), html`${columns()}<tbody>${list.map(row)}</tbody>`);
+    paint(at("events"), html`${head()}<tbody>${list.map(row)}</tbody>`);
     const words = t(events.length ? "common.none" : "events.empty");
     return paint(at("note"), html`${!list.length && html`<p class="empty">${words}</p>`}`);
   };

@@ -98,6 +98,11 @@ export function span(seconds) {
   return days ? `${days} d ${clock}` : clock;
 }
 
+function percentDigits(value) {
+  if (value === 0) return "0";
+  return Math.abs(value) >= 1 ? value.toFixed(1) : String(Number(value.toPrecision(2)));
+}
+
 /** `{text, unit}` of a number in a unit; nothing is ever shown for "no value". */
 export function quantity(value, { unit, ratio }) {
   if (value === null || value === undefined || !Number.isFinite(value)) return null;
@@ -105,7 +110,7 @@ export function quantity(value, { unit, ratio }) {
   if (unit.startsWith("{") || unit === "1/s") return counted(value, unit);
   const scale = scaleFor({ unit, ratio }, value);
   const shown = value * scale.factor;
-  return { text: ratio && Math.abs(shown) >= 1 ? shown.toFixed(1) : digits(shown), unit: scale.label };
+  return { text: ratio ? percentDigits(shown) : digits(shown), unit: scale.label };
 }
 
 /** The reading of a series as `{text, unit}`; a bitmask in hexadecimal, a state as it is. */

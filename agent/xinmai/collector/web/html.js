@@ -19,11 +19,29 @@ function text(value) {
   return escape(value);
 }
 
+const unfolded = new WeakMap();
+
+/** Line breaks in templates are for those who read them: between tags they are nothing, else a space. */
+function unfold(strings) {
+  let parts = unfolded.get(strings);
+  if (!parts) {
+    parts = strings.map((part) =>
+      part
+        .replace(/>\s*\n\s*/g, ">")
+        .replace(/\s*\n\s*</g, "<")
+        .replace(/\s*\n\s*/g, " "),
+    );
+    unfolded.set(strings, parts);
+  }
+  return parts;
+}
+
 /** Template tag: every `${value}` is escaped unless it came out of `html` itself. */
 export function html(strings, ...values) {
-  let out = strings[0];
+  const parts = unfold(strings);
+  let out = parts[0];
   values.forEach((value, index) => {
-    out += text(value) + strings[index + 1];
+    out += text(value) + parts[index + 1];
   });
   return new Markup(out);
 }

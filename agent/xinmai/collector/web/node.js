@@ -58,6 +58,7 @@ class Rates {
 /** Devices with parts behind the device they belong to. */
 function ordered(devices) {
   const order = (a, b) =>
+    Number(a.hw_id === "") - Number(b.hw_id === "") || // what the agent says of itself comes last
     byName(a.vendor || "~", b.vendor || "~") ||
     (a.index ?? 1e9) - (b.index ?? 1e9) ||
     byName(a.hw_id, b.hw_id);
@@ -176,7 +177,7 @@ class NodeView {
     const ids = new Set(known.map((device) => device.hw_id));
     const others = [...new Set((this.series ?? []).map((series) => series.hw_id))]
       .filter((id) => !ids.has(id))
-      .map((id) => ({ hw_id: id, vendor: "", model: "", present: true, index: null, newest_age_s: null }));
+      .map((id) => ({ hw_id: id, vendor: "", model: "", present: true, index: null }));
     return ordered([...known, ...others]);
   }
 
@@ -231,6 +232,15 @@ class NodeView {
 <a class="strip" href="${qualityLink(node.edge, node.node)}" title="${t("node.quality")}"><span>${t("col.age")} ${ageMark(seconds)}</span><span>${t("col.rate")} ${rateCell(quality)}</span><span>${t("col.missed")} ${countCell(quality.missed, count(quality.missed))}</span><span>${t("col.lost")} ${countCell(quality.lost, count(quality.lost))}</span><span>${t("col.gaps")} ${countCell(quality.gaps, count(quality.gaps))}</span><span>${t("col.spool")} <span class="num">${bytes(quality.spool_bytes) || "–"}</span></span></a>`;
   }
 
+  /** Age of a device's newest sample; of its newest series where the fleet does not list it. */
+  #age(device) {
+    if (device.newest_age_s !== undefined) return this.app.fleet.grown(device.newest_age_s);
+    const times = this.series
+      .filter((series) => series.hw_id === device.hw_id && series.newest)
+      .map((series) => series.newest.time_ms);
+    return times.length ? (this.app.fleet.now() - Math.max(...times)) / 1000 : null;
+  }
+
   #columns() {
     return html`<thead data-key="h"><tr><th scope="col">${t("col.metric")}</th><th scope="col" class="wide"></th><th scope="col" class="r">${t("col.value")}</th><th scope="col" class="r wide">${t("col.perSecond")}</th><th scope="col" class="r wide">${t("col.sampleAge")}</th><th scope="col" class="r wide">${t("col.cadence")}</th><th scope="col" class="wide">${t("col.kind")}</th></tr></thead>`;
   }
@@ -238,8 +248,8 @@ class NodeView {
   #body(device, depth, list, total) {
     const id = device.hw_id;
     const open = this.#isOpen(id);
-    const seconds = this.app.fleet.grown(device.newest_age_s ?? null);
-    return html`<tbody data-key="d${id}"><tr class="device" data-key="d"><th colspan="${COLUMNS}" scope="rowgroup"><button type="button" class="fold" data-role="device" data-device="${id}" aria-expanded="${String(open)}" style="margin-left:${depth * 18}px"><span class="arrow"></span><b>${deviceName(device)}</b></button> <span class="muted">${device.vendor}</span> ${standInBadge(device)} ${absentBadge(device)}${device.parent && depth > 0 && html` <span class="muted wide">${t("node.parent", { parent: device.parent })}</span>`} <code class="wide">${id}</code><span class="tail"><span class="muted">${t("node.series", { count: count(total) })}</span> ${device.newest_age_s !== undefined && ageMark(seconds, device.present)}</span></th></tr>${open && list.map((series) => this.#row(series))}</tbody>`;
+    const seconds = this.#age(device);
+    return html`<tbody data-key="d${id}"><tr class="device" data-key="d"><th colspan="${COLUMNS}" scope="rowgroup"><button type="button" class="fold" data-role="device" data-device="${id}" aria-expanded="${String(open)}" style="margin-left:${depth * 18}px"><span class="arrow"></span><b>${deviceName(device)}</b></button> <span class="muted">${device.vendor}</span> ${standInBadge(device)} ${absentBadge(device)}${device.parent && depth > 0 && html` <span class="muted wide">${t("node.parent", { parent: device.parent })}</span>`} <code class="wide">${id}</code><span class="tail"><span class="muted">${t("node.series", { count: count(total) })}</span> ${ageMark(seconds, device.present)}</span></th></tr>${open && list.map((series) => this.#row(series))}</tbody>`;
   }
 
   #row(series) {

@@ -79,9 +79,9 @@ export const seriesName = (series) =>
       .map((key) => series.attributes[key]),
   ].join(" ");
 
-/** The device of a series as people know it: model and index. */
+/** A device as people know it, model and index; series of no device belong to the node itself. */
 export function deviceName(device) {
-  const name = device.model || device.hw_id;
+  const name = device.model || device.hw_id || t("node.self");
   return device.index === null || device.index === undefined ? name : `${name} #${device.index}`;
 }
 
@@ -90,7 +90,11 @@ export function rateCell(quality) {
   const part = share(quality.rate_hz, quality.expected_hz);
   if (part === null) return html`<span class="muted">–</span>`;
   const state = part >= 98 ? "good" : part >= 90 ? "warn" : "bad";
-  return html`<span class="rate"><span class="bar ${state}"><i style="width:${Math.min(100, part).toFixed(1)}%"></i></span><span class="num">${percent(part)}</span></span>`;
+  const width = Math.min(100, part).toFixed(1);
+  return html`<span class="rate">
+    <span class="bar ${state}"><i style="width:${width}%"></i></span>
+    <span class="num">${percent(part)}</span>
+  </span>`;
 }
 
 /** Readings per second. */
@@ -112,7 +116,20 @@ export function matcher(words) {
 
 /** A filter box that keeps what was typed across repaints. */
 export const filterBox = (value, label) =>
-  html`<input class="filter" type="search" data-role="filter" aria-label="${label}" placeholder="${label}" value="${value}" autocomplete="off" spellcheck="false">`;
+  html`<input class="filter" type="search" data-role="filter" value="${value}"
+    aria-label="${label}" placeholder="${label}" autocomplete="off" spellcheck="false">`;
+
+/** A table's head: `[catalogue key, classes]` of each column, an empty key for none. */
+export const columns = (...all) =>
+  html`<thead data-key="head"><tr>
+    ${all.map(([key, classes = ""]) =>
+      key ? html`<th scope="col" class="${classes}">${t(key)}</th>` : html`<td></td>`,
+    )}
+  </tr></thead>`;
+
+/** The mark of a reading that is too old for its period. */
+export const staleBadge = () =>
+  html`<span class="badge late" title="${t("state.stale.title")}">${t("state.stale")}</span>`;
 
 /** The message of a request that failed. */
 export const failureNote = (error) =>

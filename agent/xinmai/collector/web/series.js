@@ -373,7 +373,7 @@ class SeriesView {
       const sums = summary(points);
       const second = unit.unit !== firstUnit.unit || unit.ratio !== firstUnit.ratio;
       const reason = newest && newest.value === null && newest.reason;
-      return html`<tr data-key="${series.id}"><th scope="row"><i class="swatch" style="background:${colourOf(index)}"></i><a href="${seriesLink([this.places[index]], { span: this.span, raw: this.raw })}">${series.metric}</a> ${attributeChips(series.attributes)} <span class="muted wide">${series.node} · ${this.#device(series) ? deviceName(this.#device(series)) : series.hw_id}</span>${second && html` <span class="badge">${t("series.second")}</span>`}</th>
+      return html`<tr data-key="${series.id}"><th scope="row"><i class="swatch" style="background:${colourOf(index)}"></i><a href="${seriesLink([this.places[index]], { span: this.span, raw: this.raw })}">${series.metric}</a> ${attributeChips(series.attributes)} <span class="muted wide">${[series.node, series.listed && deviceName(this.#device(series) ?? series)].filter(Boolean).join(" · ")}</span>${second && html` <span class="badge">${t("series.second")}</span>`}</th>
 <td class="r num">${reason ? html`<span class="reason">${reasonText(reason)}</span>` : value(sums.newest, unit)}</td><td class="r num">${value(sums.min, unit)}</td><td class="r num wide">${value(sums.mean, unit)}</td><td class="r num">${value(sums.max, unit)}</td><td class="r wide">${sums.gaps}</td>
 <td class="r">${this.all.length > 1 && html`<button type="button" class="quietly" data-role="remove" data-id="${series.id}" aria-label="${t("series.remove", { series: seriesName(series) })}">×</button>`}</td></tr>`;
     });
