@@ -22,8 +22,7 @@ struct xm_lane {
     struct xm_ring_lane *out;
     uint32_t index;
     int fifo_priority;
-    struct xm_probe *probes;
-    size_t n_probes;
+    struct xm_probe_set *probes;
     char *text;
     int64_t origin_ns;
     pthread_t thread;
@@ -50,8 +49,8 @@ static void futex_wake(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
 }
 
-int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, struct xm_probe *probes,
-                   size_t n_probes, int fifo_priority, struct xm_lane **out)
+int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
+                   struct xm_probe_set *probes, int fifo_priority, struct xm_lane **out)
 {
     struct xm_lane *lane;
 
@@ -74,7 +73,6 @@ int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, stru
     lane->index = index;
     lane->fifo_priority = fifo_priority;
     lane->probes = probes;
-    lane->n_probes = n_probes;
     atomic_init(&lane->period_ns, period_ns);
     xm_ring_set_period(lane->out, period_ns);
     /* Columns that no field fills. */
@@ -86,11 +84,9 @@ int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, stru
 
 void xm_lane_destroy(struct xm_lane *lane)
 {
-    for (size_t i = 0; i < lane->n_probes; i++)
-        xm_probe_free(&lane->probes[i]);
+    xm_probe_destroy(lane->probes);
     lane->out->claimed = 0;
     xm_ring_drop(lane->ring);
-    free(lane->probes);
     free(lane->text);
     free(lane);
 }
@@ -107,16 +103,12 @@ static int64_t grid_from(int64_t origin_ns, int64_t period_ns, int64_t now_ns)
 
 static void open_probes(struct xm_lane *lane)
 {
-    for (size_t i = 0; i < lane->n_probes; i++) {
-        struct xm_probe *probe = &lane->probes[i];
-        int64_t now = xm_clock_mono();
-
-        xm_ring_enter_since(lane->out, i + 1, now);
-        xm_probe_open(probe, now);
-        /* Later looks at the paths are spread over a second, not made in one row. */
-        probe->check_ns += XM_SECOND_NS * (int64_t)i / (int64_t)lane->n_probes;
+    for (size_t i = 0; i < lane->probes->n; i++) {
+        xm_ring_enter_since(lane->out, i + 1, xm_clock_mono());
+        xm_probe_open(lane->probes, i);
     }
     xm_ring_enter_since(lane->out, 0, 0);
+    lane->probes->check_ns = xm_clock_mono() + XM_SECOND_NS;
 }
 
 /* Read all probes and commit the row; returns the time of its end. */
@@ -128,11 +120,16 @@ static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, u
                               xm_ring_columns_bytes(lane->out->geometry.columns)};
     int64_t end_ns;
     int64_t took_ns;
+    size_t i;
 
     xm_ring_enter_since(lane->out, 0, begin_ns);
-    for (size_t i = 0; i < lane->n_probes; i++) {
+    while (xm_probe_due(lane->probes, begin_ns, &i)) {
         xm_ring_enter(lane->out, i + 1);
-        xm_probe_read(&lane->probes[i], begin_ns, lane->text, values, reasons);
+        xm_probe_check(lane->probes, i);
+    }
+    for (i = 0; i < lane->probes->n; i++) {
+        xm_ring_enter(lane->out, i + 1);
+        xm_probe_read(lane->probes, i, lane->text, values, reasons);
     }
     xm_ring_enter_since(lane->out, 0, 0);
     end_ns = xm_clock_mono();

@@ -15,8 +15,8 @@ struct xm_lane;
  * A lane over ring->lane[index] with a reference to the ring. On success the probes belong to the
  * lane, on failure they stay the caller's. -EBUSY: the ring lane has a producer already.
  */
-int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, struct xm_probe *probes,
-                   size_t n_probes, int fifo_priority, struct xm_lane **out);
+int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
+                   struct xm_probe_set *probes, int fifo_priority, struct xm_lane **out);
 
 /* The calls below are serialised by the caller, but for xm_lane_wait. */
 

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define REFERENCE_MAX_TICKS (10 * 1000 * 1000)
+
 #define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef xm_py_ring_methods[] = {
@@ -101,8 +103,9 @@ static PyObject *reference_loop(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "OLL:reference_loop", &sequence, &period_ns, &ticks))
         return NULL;
-    if (period_ns < 1 || ticks < 1 || ticks > 100 * 1000 * 1000)
-        return PyErr_Format(PyExc_ValueError, "period_ns and ticks must be at least 1");
+    if (period_ns < 1 || ticks < 1 || ticks > REFERENCE_MAX_TICKS)
+        return PyErr_Format(PyExc_ValueError, "period_ns must be at least 1, ticks 1 to %d",
+                            REFERENCE_MAX_TICKS);
     paths = PySequence_Tuple(sequence);
     if (paths == NULL)
         return NULL;

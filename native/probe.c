@@ -2,15 +2,13 @@
 #include "probe.h"
 
 #include "clock.h"
-#include "ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+/* A turn around all paths takes about so long. */
 #define CHECK_NS XM_SECOND_NS
 
 uint8_t xm_probe_reason(int error, int64_t *code)
@@ -39,67 +37,106 @@ uint8_t xm_probe_reason(int error, int64_t *code)
     }
 }
 
-static void close_file(struct xm_probe *probe)
+struct xm_probe_set *xm_probe_create(size_t n)
 {
+    struct xm_probe_set *set = calloc(1, sizeof(*set));
+
+    if (set == NULL)
+        return NULL;
+    set->n = n;
+    set->probe = calloc(n + 1, sizeof(*set->probe));
+    set->plain = calloc(n + 1, sizeof(*set->plain));
+    if (set->probe == NULL || set->plain == NULL) {
+        set->n = 0;
+        xm_probe_destroy(set);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++)
+        set->probe[i].fd = set->plain[i].fd = -1;
+    return set;
+}
+
+static void close_file(struct xm_probe_set *set, size_t i)
+{
+    struct xm_probe *probe = &set->probe[i];
+
     if (probe->fd >= 0)
         close(probe->fd);
     probe->fd = -1;
     probe->is_stream = 0;
+    set->plain[i].fd = -1;
 }
 
-struct xm_probe *xm_probe_allocate(size_t n)
+void xm_probe_destroy(struct xm_probe_set *set)
 {
-    size_t bytes = (n > 0 ? n : 1) * sizeof(struct xm_probe);
-    struct xm_probe *probes = aligned_alloc(_Alignof(struct xm_probe), bytes);
+    for (size_t i = 0; i < set->n; i++) {
+        struct xm_probe *probe = &set->probe[i];
 
-    if (probes == NULL)
-        return NULL;
-    memset(probes, 0, bytes);
-    for (size_t i = 0; i < n; i++)
-        probes[i].fd = -1;
-    return probes;
+        close_file(set, i);
+        for (size_t k = 0; k < probe->n_fields; k++) {
+            free(probe->fields[k].key);
+            free(probe->fields[k].sentinels);
+        }
+        free(probe->fields);
+        free(probe->path);
+    }
+    free(set->probe);
+    free(set->plain);
+    free(set);
 }
 
-void xm_probe_prepare(struct xm_probe *probe)
+static int is_plain(const struct xm_probe *probe)
 {
-    const struct xm_parse_field *field = probe->fields;
-
-    probe->is_plain = probe->n_fields == 1 && field->n_sentinels == 0 && xm_parse_is_plain(field);
-    if (!probe->is_plain)
-        return;
-    probe->column = field->column;
-    probe->low = field->low;
-    probe->high = field->high;
+    return probe->n_fields == 1 && probe->fields->n_sentinels == 0 &&
+           xm_parse_is_plain(probe->fields);
 }
 
-void xm_probe_open(struct xm_probe *probe, int64_t now_ns)
+void xm_probe_open(struct xm_probe_set *set, size_t i)
 {
+    struct xm_probe *probe = &set->probe[i];
     struct stat status;
 
-    close_file(probe);
+    close_file(set, i);
     probe->error = 0;
-    probe->check_ns = now_ns + CHECK_NS;
     /* NONBLOCK: a FIFO in place of the file must not hold the lane until a writer comes. */
     probe->fd = open(probe->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (probe->fd < 0 || fstat(probe->fd, &status) != 0) {
         probe->error = errno;
-        close_file(probe);
+        close_file(set, i);
         return;
     }
     probe->device = status.st_dev;
     probe->inode = status.st_ino;
+    if (is_plain(probe))
+        set->plain[i] = (struct xm_probe_plain){probe->fd, probe->fields->column,
+                                                probe->fields->low, probe->fields->high};
 }
 
-/* A removed or replaced file stays readable through its descriptor, with values of the past. */
-static void check_path(struct xm_probe *probe, int64_t now_ns)
+int xm_probe_due(struct xm_probe_set *set, int64_t now_ns, size_t *i)
 {
+    int64_t step = CHECK_NS / (int64_t)(set->n + 1);
+
+    /* Far behind, as a slow lane is in each row: one turn around, not one per second passed. */
+    if (set->check_ns < now_ns - CHECK_NS)
+        set->check_ns = now_ns - CHECK_NS;
+    if (set->n == 0 || now_ns < set->check_ns)
+        return 0;
+    *i = set->next;
+    set->next = (set->next + 1) % set->n;
+    set->check_ns += step + 1;
+    return 1;
+}
+
+void xm_probe_check(struct xm_probe_set *set, size_t i)
+{
+    const struct xm_probe *probe = &set->probe[i];
     struct stat status;
 
-    probe->check_ns = now_ns + CHECK_NS;
+    /* A removed or replaced file stays readable through its descriptor, with values of the past. */
     if (probe->fd >= 0 && stat(probe->path, &status) == 0 && status.st_dev == probe->device &&
         status.st_ino == probe->inode)
         return;
-    xm_probe_open(probe, now_ns);
+    xm_probe_open(set, i);
 }
 
 /* Bytes read, or -errno. */
@@ -204,60 +241,39 @@ static int fill_field(struct xm_probe *probe, char *buffer, struct xm_parse_text
     return 0;
 }
 
-static void fill_fields(struct xm_probe *probe, int64_t now_ns, char *buffer, ssize_t got,
-                        int64_t *values, uint8_t *reasons)
+void xm_probe_fill(struct xm_probe_set *set, size_t i, char *buffer, ssize_t got, int64_t *values,
+                   uint8_t *reasons)
 {
+    struct xm_probe *probe = &set->probe[i];
     struct xm_parse_text text = {.data = buffer};
     int rc = 0;
 
+    if (got < 0)
+        got = read_again(probe, buffer);
     if (got < 0)
         rc = (int)got;
     else
         text.bytes = (size_t)got;
     text.whole = got == 0 || probe->is_stream;
-    for (size_t i = 0; i < probe->n_fields && rc == 0; i++)
-        rc = fill_field(probe, buffer, &text, &probe->fields[i], values, reasons);
+    for (size_t k = 0; k < probe->n_fields && rc == 0; k++)
+        rc = fill_field(probe, buffer, &text, &probe->fields[k], values, reasons);
     if (rc == 0)
         return;
     fail_fields(probe, -rc, values, reasons);
     if (is_gone(-rc)) {
-        close_file(probe);
+        close_file(set, i);
         probe->error = -rc;
-        probe->check_ns = now_ns + CHECK_NS;
     }
 }
 
-void xm_probe_read(struct xm_probe *probe, int64_t now_ns, char *buffer, int64_t *values,
-                   uint8_t *reasons)
+void xm_probe_read_other(struct xm_probe_set *set, size_t i, char *text, int64_t *values,
+                         uint8_t *reasons)
 {
-    int64_t value;
-    ssize_t got;
+    const struct xm_probe *probe = &set->probe[i];
 
-    if (now_ns >= probe->check_ns)
-        check_path(probe, now_ns);
-    if (probe->fd < 0) {
+    if (probe->fd >= 0)
+        xm_probe_fill(set, i, text, pread(probe->fd, text, XM_PROBE_TEXT_BYTES, 0), values,
+                      reasons);
+    else
         fail_fields(probe, probe->error, values, reasons);
-        return;
-    }
-    got = pread(probe->fd, buffer, XM_PROBE_TEXT_BYTES, 0);
-    if (got > 0 && probe->is_plain && xm_parse_plain(buffer, (size_t)got, &value) &&
-        value >= probe->low && value <= probe->high) {
-        values[probe->column] = value;
-        reasons[probe->column] = XM_REASON_VALUE;
-        return;
-    }
-    if (got < 0)
-        got = read_again(probe, buffer);
-    fill_fields(probe, now_ns, buffer, got, values, reasons);
-}
-
-void xm_probe_free(struct xm_probe *probe)
-{
-    close_file(probe);
-    for (size_t i = 0; i < probe->n_fields; i++) {
-        free(probe->fields[i].key);
-        free(probe->fields[i].sentinels);
-    }
-    free(probe->fields);
-    free(probe->path);
 }

@@ -18,8 +18,7 @@ struct xm_py_lane {
 
 /* Probes under construction. */
 struct builder {
-    struct xm_probe *probes;
-    size_t n;
+    struct xm_probe_set *probes;
     uint8_t *taken; /* per column: a field fills it */
     uint32_t columns;
 };
@@ -175,7 +174,6 @@ static int parse_fields(PyObject *sequence, struct builder *builder, struct xm_p
             goto out;
         field->continues = i > 0 && continues(field, field - 1);
     }
-    xm_probe_prepare(probe);
     rc = 0;
 out:
     Py_DECREF(items);
@@ -208,30 +206,20 @@ static int parse_probes(PyObject *sequence, struct builder *builder)
     if (items == NULL)
         return -1;
     n = PyTuple_Size(items);
-    builder->probes = xm_probe_allocate((size_t)n);
+    builder->probes = xm_probe_create((size_t)n);
     builder->taken = calloc(builder->columns, 1);
     if (builder->probes == NULL || builder->taken == NULL) {
         PyErr_NoMemory();
         goto out;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        builder->n++;
-        if (parse_probe(PyTuple_GetItem(items, i), builder, &builder->probes[i]) != 0)
+        if (parse_probe(PyTuple_GetItem(items, i), builder, &builder->probes->probe[i]) != 0)
             goto out;
     }
     rc = 0;
 out:
     Py_DECREF(items);
     return rc;
-}
-
-static void drop_probes(struct builder *builder)
-{
-    for (size_t i = 0; i < builder->n; i++)
-        xm_probe_free(&builder->probes[i]);
-    free(builder->probes);
-    builder->probes = NULL;
-    builder->n = 0;
 }
 
 static int check_period(long long period_ns)
@@ -280,15 +268,15 @@ static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index
     if (rc == 0)
         rc = check_lane(ring, index);
     if (rc == 0) {
-        rc = xm_lane_create(ring, (uint32_t)index, period_ns, builder.probes, builder.n, priority,
-                            &self->lane);
+        rc =
+            xm_lane_create(ring, (uint32_t)index, period_ns, builder.probes, priority, &self->lane);
         if (rc != 0) {
             errno = -rc;
             PyErr_SetFromErrno(PyExc_OSError);
         }
     }
-    if (rc != 0)
-        drop_probes(&builder);
+    if (rc != 0 && builder.probes != NULL)
+        xm_probe_destroy(builder.probes);
     free(builder.taken);
     return rc == 0 ? 0 : -1;
 }

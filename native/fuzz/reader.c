@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "crc32c.h"
 #include "reader.h"
+#include "crc32c.h"
 #include "rollup.h"
 #include "rows.h"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -123,6 +124,19 @@ def test_deadlines_of_lanes_align() -> None:
         assert all(
             time % (5 * MILLISECOND_NS) == 0 for time in int64s(reader.rows(i, 0, 9).scheduled_ns)
         )
+
+
+@pytest.mark.fault("C7")
+def test_times_of_a_row_are_monotonic_ones() -> None:
+    with running([], 1) as (_, reader, _lane):
+        before = clock()[0]
+        newest(reader, 1)
+        state = reader.state(0)
+        rows = reader.rows(0, state.committed - 1, 1)
+        after = clock()[0]
+    assert before <= state.begin_ns <= after
+    assert before - MILLISECOND_NS <= int64s(rows.scheduled_ns)[0] <= int64s(rows.begin_ns)[0]
+    assert int64s(rows.begin_ns)[0] + uint32s(rows.duration_ns)[0] <= after
 
 
 def test_first_row_is_due_when_asked_for() -> None:
@@ -387,6 +401,8 @@ def test_stop_lets_other_threads_run() -> None:
 @pytest.fixture(scope="module")
 def hanging_pread(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library for LD_PRELOAD in which reads of a file named `stuck` never come back."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
     out = tmp_path_factory.mktemp("preload") / "hang.so"
     command = ["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", str(out), str(C_TESTS / "hang.c")]
     subprocess.run(command, check=True)
