@@ -232,6 +232,7 @@ def fleet() -> list[Node]:
         first.series += _accelerator_series(card, 100 + 10 * at)
     first.devices.append(device("host-a01", "host", "Linux host", None, series=11))
     first.series += _host_series("host-a01", 500)
+    first.series.append(Series("600", "", "xinmai.publish.bytes", "By", "counter", _growth(2700)))
     second = Node("row-a", "npu-a02", lost=123, missed=4096, rate_hz=1393.0)
     second.devices = [
         device(f"NPU-910b-{at}", "Huawei Ascend", "Ascend 910B", at, newest_age_s=0.9 + 2 * at)

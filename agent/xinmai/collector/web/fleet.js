@@ -73,12 +73,13 @@ function figures(nodes) {
   const total = (key) => sum(nodes, (node) => node.quality[key]);
   const perSecond = (key) => count(Math.round(total(key)));
   const expected = t("fleet.expected", { rate: perSecond("expected_hz") });
+  const missed = t("fleet.missed", { count: count(total("missed")) });
   return html`<dl class="figures">
     ${figure(t("fleet.nodes"), count(online.length), whole(nodes.length))}
     ${figure(t("fleet.devices"), count(present.length), whole(devices.length))}
     ${figure(t("fleet.series"), count(sum(devices, (device) => device.series)))}
     ${figure(t("fleet.rate"), perSecond("rate_hz"), expected)}
-    ${figure(t("fleet.lost"), count(total("lost")), t("fleet.missed", { count: count(total("missed")) }))}
+    ${figure(t("fleet.lost"), count(total("lost")), missed)}
     ${figure(t("fleet.oldest"), ages.length ? age(Math.max(...ages)) : "–")}
   </dl>`;
 }

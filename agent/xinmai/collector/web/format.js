@@ -94,7 +94,8 @@ const pad = (number) => String(number).padStart(2, "0");
 export function span(seconds) {
   const whole = Math.floor(seconds);
   const days = Math.floor(whole / 86400);
-  const clock = `${pad(Math.floor((whole % 86400) / 3600))}:${pad(Math.floor((whole % 3600) / 60))}:${pad(whole % 60)}`;
+  const parts = [(whole % 86400) / 3600, (whole % 3600) / 60, whole % 60];
+  const clock = parts.map((part) => pad(Math.floor(part))).join(":");
   return days ? `${days} d ${clock}` : clock;
 }
 

@@ -9,9 +9,14 @@ import { attributeChips, deviceName, filterBox, matcher, onRole, seriesName } fr
 
 const SHOWN = 40;
 const MOST_UNITS = 2;
-const MOST_SERIES = 8;
 
-const unitKey = (series) => `${unitOf(series).unit} ${unitOf(series).ratio} ${series.kind === "counter"}`;
+/** Series on one chart. */
+export const MOST = 8;
+
+function unitKey(series) {
+  const { unit, ratio } = unitOf(series);
+  return `${unit} ${ratio} ${series.kind === "counter"}`;
+}
 
 /** A panel in `box`; `onPick` gets the place `{id, edge, node}` of what was chosen. */
 export class Picker {
@@ -27,7 +32,14 @@ export class Picker {
     );
     paint(
       box,
-      html`<div class="picker-head"><select data-role="node" aria-label="${t("common.node")}">${nodes.map((node, index) => html`<option value="${index}" ${node.edge === this.place.edge && node.node === this.place.node && html`selected`}>${node.edge} / ${node.node}</option>`)}</select>${filterBox("", t("series.add.filter"))}</div><ul id="found" class="found"></ul><p class="note" id="more"></p>`,
+      html`<div class="picker-head">
+          <select data-role="node" aria-label="${t("common.node")}">
+            ${nodes.map((node, index) => this.#option(node, index))}
+          </select>
+          ${filterBox("", t("series.add.filter"))}
+        </div>
+        <ul id="found" class="found"></ul>
+        <p class="note" id="more"></p>`,
     );
     this.controller = new AbortController();
     const roles = {
@@ -48,8 +60,13 @@ export class Picker {
     this.box.replaceChildren();
   }
 
-  #node(node) {
-    this.place = { edge: node.edge, node: node.node };
+  #option({ edge, node }, index) {
+    const selected = edge === this.place.edge && node === this.place.node;
+    return html`<option value="${index}" ${selected && html`selected`}>${edge} / ${node}</option>`;
+  }
+
+  #node({ edge, node }) {
+    this.place = { edge, node };
     void this.#load();
   }
 
@@ -67,19 +84,38 @@ export class Picker {
     return device ? deviceName(device) : id;
   }
 
+  #said(series) {
+    return [seriesName(series), series.unit, series.hw_id, this.#device(series.hw_id)].join(" ");
+  }
+
+  /** Why a series cannot be laid over the chart, "" where it can. */
+  #refusal(series) {
+    if (this.ids.size >= MOST) return t("series.add.full");
+    const fits = this.units.has(unitKey(series)) || this.units.size < MOST_UNITS;
+    return fits ? "" : t("series.add.unit");
+  }
+
+  #row(series) {
+    const why = this.#refusal(series);
+    return html`<li data-key="${series.id}">
+      <button type="button" data-role="pick" data-id="${series.id}"
+        ${why && html`disabled title="${why}"`}>
+        ${series.metric} ${attributeChips(series.attributes)}
+        <span class="muted">${this.#device(series.hw_id)}</span>
+        <span class="unit">${series.unit}</span>
+      </button>
+    </li>`;
+  }
+
   #show() {
     const matches = matcher(this.words);
     const free = this.series.filter((series) => !this.ids.has(series.id));
-    const list = free.filter((series) => matches(`${seriesName(series)} ${series.unit} ${series.hw_id} ${this.#device(series.hw_id)}`));
-    const full = this.ids.size >= MOST_SERIES;
-    const rows = list.slice(0, SHOWN).map((series) => {
-      const fits = this.units.has(unitKey(series)) || this.units.size < MOST_UNITS;
-      const why = full ? t("series.add.full") : fits ? "" : t("series.add.unit");
-      return html`<li data-key="${series.id}"><button type="button" data-role="pick" data-id="${series.id}" ${why && html`disabled title="${why}"`}>${series.metric} ${attributeChips(series.attributes)} <span class="muted">${this.#device(series.hw_id)}</span> <span class="unit">${series.unit}</span></button></li>`;
-    });
+    const list = free.filter((series) => matches(this.#said(series)));
+    const rows = list.slice(0, SHOWN).map((series) => this.#row(series));
     paint(this.box.querySelector("#found"), html`${rows}`);
     const more = list.length - SHOWN;
-    const words = more > 0 ? t("series.add.more", { count: more }) : list.length ? "" : t("common.none");
+    const none = list.length ? "" : t("common.none");
+    const words = more > 0 ? t("series.add.more", { count: more }) : none;
     this.box.querySelector("#more").textContent = words;
   }
 }

@@ -63,7 +63,9 @@ export function parse(hash) {
   if (head === "") return { name: "fleet" };
   if (head === "events") return { name: "events" };
   if (head === "quality") return { name: "quality", edge: dec(rest[0] ?? ""), node: dec(rest[1] ?? "") };
-  if (head === "node" && rest.length >= 2) return { name: "node", edge: dec(rest[0]), node: dec(rest[1]) };
+  if (head === "node" && rest.length >= 2) {
+    return { name: "node", edge: dec(rest[0]), node: dec(rest[1]) };
+  }
   if (head === "series" && rest[0]) return seriesRoute(rest[0], queryOf(query));
   return null;
 }

@@ -2,23 +2,14 @@
 // A live chart of one series, with others of at most two units laid over it.
 
 import { getJson, live } from "./api.js";
-import { colourOf, draw, erase } from "./chart.js";
-import { age, cadence, joined, nanoseconds, quantity, rateOf, unitOf } from "./format.js";
+import { draw, erase } from "./chart.js";
+import { quantity, rateOf, unitOf } from "./format.js";
 import { html, paint } from "./html.js";
-import { kindText, reasonText, t } from "./i18n.js";
-import {
-  attributeChips,
-  deviceName,
-  failureNote,
-  isStale,
-  newestCell,
-  onRole,
-  seriesName,
-  standInBadge,
-  valueCell,
-} from "./parts.js";
-import { Picker } from "./picker.js";
-import { nodeLink, seriesLink } from "./route.js";
+import { t } from "./i18n.js";
+import { failureNote, onRole, seriesName } from "./parts.js";
+import { MOST, Picker } from "./picker.js";
+import { seriesLink } from "./route.js";
+import { crumbs, frame, legend, newestReading, source, tools } from "./seriesparts.js";
 import { append, emptyTrack, rates, stepOf, summary, trackOf, trim, withGaps } from "./track.js";
 
 const SPANS = [300, 3600, 86400];
@@ -29,7 +20,6 @@ const PAST_MS = 10_000; // so far behind the newest, a row is no straggler
 const LATE_MS = 5000; // rows of the past have come: ask for the history again, once for all of them
 const REDRAW_MS = 500;
 const NARROW_PX = 640;
-export const MOST = 8;
 
 const nameless = (place) => ({
   ...place,
@@ -70,6 +60,8 @@ function growth(before, row) {
     ? ((row.value - before.value) * 1000) / (row.time_ms - before.time_ms)
     : null;
 }
+
+const unitKey = ({ unit, ratio }) => `${unit} ${ratio}`;
 
 class SeriesView {
   constructor(root, route, app) {
@@ -123,8 +115,7 @@ class SeriesView {
   }
 
   #fail(error) {
-    const note = this.root.querySelector("#trouble");
-    paint(note ?? this.root, failureNote(error));
+    paint(this.root.querySelector("#trouble") ?? this.root, failureNote(error));
   }
 
   #bucketMs() {
@@ -179,8 +170,8 @@ class SeriesView {
     if (this.closed) return;
     const [failed] = failures.filter(Boolean);
     if (failed) this.#fail(failed);
-    else if (this.all[0].series.listed) paint(this.root.querySelector("#trouble"), html``);
-    this.#aside();
+    else if (this.all[0].series.listed) this.#paint("trouble", html``);
+    this.#source();
     await this.#draw();
   }
 
@@ -241,7 +232,7 @@ class SeriesView {
     this.#legend(lines);
     if (this.paused) return;
     const empty = lines.every((line) => !line.points.y.some((y) => y !== null));
-    paint(this.root.querySelector("#nodata"), html`${empty && t("series.nodata")}`);
+    this.#paint("nodata", html`${empty && t("series.nodata")}`);
     try {
       await draw(chart, lines, {
         fromMs: now - this.span * 1000,
@@ -255,21 +246,10 @@ class SeriesView {
   }
 
   #frame() {
-    const first = this.all[0].series;
-    paint(
-      this.root,
-      html`<div class="head"><div class="crumbs" id="crumbs"></div>
-<h1>${first.metric} ${attributeChips(first.attributes)}</h1></div>
-<section class="card chartcard"><header><div class="now" id="now"></div><span class="push"></span><div class="bar-tools" id="bar"></div></header>
-<div id="trouble">${!first.listed && html`<p class="empty">${t("series.missing", { id: first.id })}</p>`}</div>
-<div id="picker" class="picker" hidden></div>
-<div class="plotbox"><div id="chart" class="plot" role="img" aria-label="${t("series.chart", { series: this.all.map((one) => seriesName(one.series)).join(", ") })}"></div><p class="nodata" id="nodata"></p></div>
-<div class="scroll"><table class="list" id="legend" aria-label="${t("series.legend")}"></table></div></section>
-<section class="card"><header><h2>${t("series.source")}</h2></header><div class="scroll" id="aside"></div></section>`,
-    );
+    paint(this.root, frame(this.all.map((one) => one.series)));
     this.#crumbs();
     this.#bar();
-    this.#aside();
+    this.#source();
     onRole(this.root, {
       "click:counter": (button) => this.#go(this.places, { raw: button.dataset.raw === "1" }),
       "click:pause": () => this.#pause(),
@@ -278,15 +258,10 @@ class SeriesView {
     });
   }
 
-  #crumbs() {
-    const place = this.root.querySelector("#crumbs");
-    if (!place) return;
-    const first = this.all[0].series;
-    const device = this.#device(first);
-    paint(
-      place,
-      html`<a href="${nodeLink(first.edge, first.node)}">${first.node}</a>${device && html` <span class="sep">/</span> <span title="${first.hw_id}">${deviceName(device)}</span> ${standInBadge(device)}`}`,
-    );
+  /** Paint the part of the frame with this id; nothing while there is no frame. */
+  #paint(id, markup) {
+    const place = this.root.querySelector(`#${id}`);
+    if (place) paint(place, markup);
   }
 
   #device(series) {
@@ -294,9 +269,12 @@ class SeriesView {
     return node?.devices.find((device) => device.hw_id === series.hw_id) ?? null;
   }
 
+  #link(places, change = {}) {
+    return seriesLink(places, { span: this.span, raw: this.raw, ...change });
+  }
+
   #go(places, change = {}) {
-    const options = { span: this.span, raw: this.raw, ...change };
-    window.location.hash = seriesLink(places, options);
+    window.location.hash = this.#link(places, change);
   }
 
   #remove(id) {
@@ -307,93 +285,63 @@ class SeriesView {
     const box = this.root.querySelector("#picker");
     box.hidden = !box.hidden;
     this.#bar();
-    if (box.hidden) return this.picker?.close();
-    this.picker = new Picker(box, this.app, this.all.map((one) => one.series), (place) =>
-      this.#go([...this.places, place]),
-    );
-    return undefined;
+    if (box.hidden) {
+      this.picker.close();
+      return;
+    }
+    const charted = this.all.map((one) => one.series);
+    this.picker = new Picker(box, this.app, charted, (place) => this.#go([...this.places, place]));
   }
 
   #pause() {
     this.paused = !this.paused;
     this.#bar();
-    this.#status();
     this.#soon();
   }
 
-  #status() {
-    const at = this.root.querySelector("#status");
-    if (!at) return;
-    const state = this.paused ? "paused" : { open: "live", lost: "lost" }[this.stream] ?? "connecting";
-    paint(at, html`<span class="stream ${state}">${t(`series.${state}`)}</span>`);
+  #crumbs() {
+    const first = this.all[0]?.series;
+    if (first) this.#paint("crumbs", crumbs(first, this.#device(first)));
   }
 
   #bar() {
-    const at = this.root.querySelector("#bar");
-    const spans = SPANS.map(
-      (span) =>
-        html`<a class="button" href="${seriesLink(this.places, { span, raw: this.raw })}" ${span === this.span && html`aria-current="true"`}>${t(`series.span.${span}`)}</a>`,
-    );
+    const links = SPANS.map((span) => [span, this.#link(this.places, { span })]);
+    const { span, raw, paused } = this;
     const counters = this.all.some((one) => one.series.kind === "counter");
-    const kinds = [
-      ["", "series.rate"],
-      ["1", "series.raw"],
-    ].map(
-      ([raw, words]) =>
-        html`<button type="button" data-role="counter" data-raw="${raw}" aria-pressed="${String(this.raw === Boolean(raw))}">${t(words)}</button>`,
-    );
     const picking = !this.root.querySelector("#picker").hidden;
-    paint(
-      at,
-      html`<span id="status"></span><div class="buttons" role="group" aria-label="${t("series.span")}">${spans}</div>${counters && html`<div class="buttons" role="group" aria-label="${t("series.counter")}">${kinds}</div>`}<button type="button" data-role="pause" aria-pressed="${String(this.paused)}">${t(this.paused ? "series.resume" : "series.pause")}</button><button type="button" data-role="add" aria-expanded="${String(picking)}" aria-controls="picker">${t(picking ? "series.add.close" : "series.add")}</button>`,
-    );
+    this.#paint("bar", tools({ links, span, raw, paused, counters, picking }));
     this.#status();
   }
 
+  #status() {
+    const streams = { open: "live", lost: "lost" };
+    const state = this.paused ? "paused" : (streams[this.stream] ?? "connecting");
+    this.#paint("status", html`<span class="stream ${state}">${t(`series.${state}`)}</span>`);
+  }
+
   /** The newest reading, large; a counter's growth where the chart shows growth. */
-  #now(lines) {
+  #now([line]) {
     const [{ series, newest, growth: grown = null }] = this.all;
-    const [line] = lines;
     const seconds = newest?.time_ms ? (this.app.fleet.now() - newest.time_ms) / 1000 : null;
-    const stale = isStale(seconds, series.period_ns);
     const asRate = series.kind === "counter" && !this.raw && newest?.value !== null;
     const rate = asRate ? quantity(grown ?? summary(line.points).newest, line.unit) : null;
-    const shown = rate ? valueCell(rate) : newestCell({ ...series, newest });
-    paint(
-      this.root.querySelector("#now"),
-      html`<span class="big">${shown}</span> <span class="muted">${seconds !== null && t("node.seen.ago", { age: age(seconds) })}</span> ${stale && html`<span class="badge late" title="${t("state.stale.title")}">${t("state.stale")}</span>`}`,
-    );
+    this.#paint("now", newestReading({ ...series, newest }, rate, seconds));
   }
 
   #legend(lines) {
-    const firstUnit = lines[0].axis ?? lines[0].unit;
-    const value = (number, unit) => joined(quantity(number, unit)) || "–";
-    const rows = this.all.map(({ series, newest }, index) => {
-      const { unit, points } = lines[index];
-      const sums = summary(points);
-      const second = unit.unit !== firstUnit.unit || unit.ratio !== firstUnit.ratio;
-      const reason = newest && newest.value === null && newest.reason;
-      return html`<tr data-key="${series.id}"><th scope="row"><i class="swatch" style="background:${colourOf(index)}"></i><a href="${seriesLink([this.places[index]], { span: this.span, raw: this.raw })}">${series.metric}</a> ${attributeChips(series.attributes)} <span class="muted wide">${[series.node, series.listed && deviceName(this.#device(series) ?? series)].filter(Boolean).join(" · ")}</span>${second && html` <span class="badge">${t("series.second")}</span>`}</th>
-<td class="r num">${reason ? html`<span class="reason">${reasonText(reason)}</span>` : value(sums.newest, unit)}</td><td class="r num">${value(sums.min, unit)}</td><td class="r num wide">${value(sums.mean, unit)}</td><td class="r num">${value(sums.max, unit)}</td><td class="r wide">${sums.gaps}</td>
-<td class="r">${this.all.length > 1 && html`<button type="button" class="quietly" data-role="remove" data-id="${series.id}" aria-label="${t("series.remove", { series: seriesName(series) })}">×</button>`}</td></tr>`;
-    });
-    paint(
-      this.root.querySelector("#legend"),
-      html`<thead><tr><th scope="col">${t("series.name")}</th><th scope="col" class="r">${t("series.newest")}</th><th scope="col" class="r">${t("series.min")}</th><th scope="col" class="r wide">${t("series.mean")}</th><th scope="col" class="r">${t("series.max")}</th><th scope="col" class="r wide">${t("series.gaps")}</th><td></td></tr></thead><tbody>${rows}</tbody>`,
-    );
+    const [first] = lines;
+    const rows = this.all.map(({ series, newest }, index) => ({
+      series: { ...series, newest },
+      line: lines[index],
+      second: unitKey(lines[index].unit) !== unitKey(first.unit),
+      device: this.#device(series),
+      link: this.#link([this.places[index]]),
+    }));
+    this.#paint("legend", legend(rows));
   }
 
-  /** Where the numbers come from. */
-  #aside() {
-    const unknown = t("series.unknown");
-    const rows = this.all.map(
-      ({ series }, index) =>
-        html`<tr data-key="${series.id}"><th scope="row"><i class="swatch" style="background:${colourOf(index)}"></i>${seriesName(series)}</th><td><code>${series.native || unknown}</code></td><td>${series.plugin}</td><td class="num">${cadence(series.period_ns)}</td><td class="num">${series.refresh_ns === null ? unknown : nanoseconds(series.refresh_ns)}</td><td class="num">${series.window_ns === null ? unknown : nanoseconds(series.window_ns)}</td><td>${kindText(series.kind)}</td><td>${series.unit}</td></tr>`,
-    );
-    paint(
-      this.root.querySelector("#aside"),
-      html`<table class="list" aria-label="${t("series.source")}"><thead><tr><th scope="col">${t("series.name")}</th><th scope="col">${t("series.native")}</th><th scope="col">${t("series.plugin")}</th><th scope="col">${t("series.period")}</th><th scope="col">${t("series.refresh")}</th><th scope="col">${t("series.window")}</th><th scope="col">${t("series.kind")}</th><th scope="col">${t("series.unit")}</th></tr></thead><tbody>${rows}</tbody></table>`,
-    );
+  #source() {
+    this.#paint("source", source(this.all.map((one) => one.series)));
   }
 }
 

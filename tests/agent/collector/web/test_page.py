@@ -225,7 +225,7 @@ def test_second_unit_has_its_own_axis_and_a_third_is_refused(
 
 def test_native_call_and_refresh_stand_beside_the_chart(page: Page, collector_url: str) -> None:
     visit(page, collector_url, POWER)
-    source = page.locator("#aside")
+    source = page.locator("#source")
     expect(source).to_contain_text("nvmlDeviceGetFieldValues(186)")
     expect(source).to_contain_text("100 ms")
     expect(source).to_contain_text("unknown")
