@@ -76,6 +76,8 @@ def _loss(item: Any) -> Loss:
         raise ValueError(f"unknown stream {stream!r}")
     pairs = tuple(_pair(pair) for pair in readings)
     ends = _of(int, first), _of(int, last)
+    if first > last:
+        raise ValueError("a loss that ends before it begins")
     return Loss(stream, _of(str, queue), *ends, _of(str, reason), pairs)
 
 

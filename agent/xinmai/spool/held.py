@@ -37,7 +37,7 @@ class Held:
 
     def __init__(self, path: Path, header: SegmentHeader, size: int) -> None:
         self.path, self.header, self.size = path, header, size
-        self.serial = 0
+        self.serial = self.declared_at = 0
         self.inventories: dict[str, int] = {}
         self.carry_offset: int | None = None
         self._seqs, self._offsets, self._sizes = array("Q"), array("Q"), array("I")
@@ -130,11 +130,20 @@ class Held:
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Closed ranges of the seqs it was given, live or not."""
+        if len(self) and self.last_seq - self._seqs[0] == len(self) - 1:
+            yield self._seqs[0], self.last_seq
+            return
         begin = 0
         for at in range(1, len(self._seqs) + 1):
             if at == len(self._seqs) or not self._follows(begin, at):
                 yield self._seqs[begin], self._seqs[at - 1]
                 begin = at
+
+    def carried(self) -> Iterator[Loss]:
+        """Losses that live records carry."""
+        for seq, losses in self._carried.items():
+            if self.offset(seq) is not None:
+                yield from losses
 
     def schemas(self) -> Iterator[str]:
         """Schemas that live records name."""

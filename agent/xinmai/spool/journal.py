@@ -142,6 +142,12 @@ class Journal:
             active.writer.seal(next_seq, meta)
         active.held.size = active.writer.size
 
+    def empty(self, held: Held) -> None:
+        """Free the space of a segment that is unlinked but open until the next sync."""
+        for segment in (*self._unsynced, *self._abandoned):
+            if segment.held is held:
+                segment.writer.empty()
+
     def drop_active(self) -> None:
         """Take back a segment that was just begun and could not be filled."""
         active, self._active = self._active, None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xinmai.spool.held import Held, Run
-from xinmai.spool.ranges import RangeSet
 from xinmai.wire.messages import Loss, Ranges, Stream
+from xinmai.wire.ranges import RangeSet
 
 _Key = tuple[str, str, int, int]
 
@@ -40,11 +40,14 @@ class LossBook:
             self._entries[key].home = home or self._entries[key].home
             return
         self._entries[key] = _Entry(loss, home)
-        if loss.stream != self._stream:
-            return
-        self._declared.setdefault(loss.queue, RangeSet()).add(loss.first, loss.last)
+        self.note(loss)
         if home is None:
             self.count(loss)
+
+    def note(self, loss: Loss) -> None:
+        """It was declared, wherever it is now: its range is not declared anew."""
+        if loss.stream == self._stream:
+            self._declared.setdefault(loss.queue, RangeSet()).add(loss.first, loss.last)
 
     def count(self, loss: Loss) -> None:
         """Book a loss as one of this run."""
@@ -89,22 +92,19 @@ class LossBook:
         """Ids of the segments that must stay for the sake of their losses."""
         return {id(entry.home) for entry in self._entries.values()}
 
-    def undeclared(self, queue: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    def undeclared(self, queue: str, first: int, last: int) -> Ranges:
         """Parts of a range of seqs that no loss covers."""
-        declared = self._declared.get(queue)
-        return declared.missing(first, last) if declared else iter([(first, last)])
+        return self._declared.get(queue, RangeSet()).gaps(last, first)
 
     def closed(self, queue: str, ranges: Ranges) -> None:
         """The collector has closed these: no need to remember that they were declared."""
-        declared = self._declared.get(queue)
-        if not declared:
+        declared = self._declared.pop(queue, None)
+        if declared is None:
             return
         known = RangeSet(ranges)
-        left = RangeSet(part for first, last in declared for part in known.missing(first, last))
+        left = [part for first, last in declared.ranges for part in known.gaps(last, first)]
         if left:
-            self._declared[queue] = left
-        else:
-            del self._declared[queue]
+            self._declared[queue] = RangeSet(left)
 
 
 def _key(loss: Loss) -> _Key:

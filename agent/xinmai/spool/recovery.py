@@ -13,9 +13,9 @@ from xinmai.spool import facts
 from xinmai.spool.held import Held
 from xinmai.spool.layout import BATCH, CARRY, CLOSED, INVENTORY, LOSS, SEAL, SUFFIX, SegmentHeader
 from xinmai.spool.quarantine import Quarantine
-from xinmai.spool.ranges import RangeSet
 from xinmai.spool.segment import Damage, Record, Scan, SegmentWriter, scan
 from xinmai.wire.messages import Loss, Stream
+from xinmai.wire.ranges import RangeSet
 
 _log = logging.getLogger(__name__)
 _TEMPORARY = ".tmp"
@@ -86,7 +86,6 @@ def load(path: Path) -> Loaded | None:
 
 def _index(loaded: Loaded, record: Record) -> None:
     held = loaded.held
-    loaded.next_seq, loaded.closed = None, False
     if record.kind == BATCH and record.seq > held.last_seq:
         known = facts.unpack_facts(record.meta)
         size = len(record.payload)
@@ -212,7 +211,7 @@ def _lost(segments: Sequence[Loaded], at: int, stream: Stream) -> list[Loss]:
     """Losses of a damaged segment that no segment holds and no loss record names."""
     item, queue = segments[at], segments[at].held.queue
     others = [other for other in segments if other.held.queue == queue]
-    known = RangeSet(span for other in others for span in other.held.spans())
+    known = RangeSet([span for other in others for span in other.held.spans()])
     for loss in (loss for other in segments for loss in other.losses):
         if (loss.stream, loss.queue) == (stream, queue):
             known.add(loss.first, loss.last)
@@ -220,13 +219,13 @@ def _lost(segments: Sequence[Loaded], at: int, stream: Stream) -> list[Loss]:
     end = _expected_end(segments, at)
     for damage in item.scan.damages:
         seq = _seq(damage)
-        if seq is None or not item.held.first_seq <= seq < end or not list(known.missing(seq, seq)):
+        if seq is None or seq in known or not item.held.first_seq <= seq < end:
             continue
         told = facts.unpack_facts(damage.meta or b"")
         readings = facts.sum_readings([told.readings])
         losses += [Loss(stream, queue, seq, seq, "spool_damage", readings), *told.carried]
         known.add(seq, seq)
-    for first, last in known.missing(item.held.first_seq, end - 1):
+    for first, last in known.gaps(end - 1, item.held.first_seq):
         losses.append(Loss(stream, queue, first, last, "spool_damage", ()))
     return losses
 

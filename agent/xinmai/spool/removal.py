@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from xinmai.spool.held import Held
 
 
@@ -10,10 +12,11 @@ class Removal:
 
     Args:
         limit_bytes: of those that wait; beyond it all but the newest go at once.
+        unlinked: called for each that is gone.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+    def __init__(self, limit_bytes: int, unlinked: Callable[[Held], None]) -> None:
+        self._limit_bytes, self._unlinked = limit_bytes, unlinked
         self._waiting: list[Held] = []
         self._declared = self._durable = 0
 
@@ -22,30 +25,38 @@ class Removal:
         """Of the segments that wait."""
         return sum(held.size for held in self._waiting)
 
-    def declared(self) -> None:
-        """A loss was declared; it is durable at the end of the next sync that begins now."""
+    def declared(self, held: Held) -> None:
+        """Losses of a segment, or that it told of, stand elsewhere now and are not durable yet."""
         self._declared += 1
+        held.declared_at = self._declared
 
     def remove(self, held: Held) -> None:
-        """Unlink a segment, now if every loss declared so far is durable."""
+        """Unlink a segment, now if what was declared of it is durable."""
+        if held.declared_at <= self._durable:
+            self._unlink([held])
+            return
         self._waiting.append(held)
-        if self._declared == self._durable:
-            self.flush()
         while len(self._waiting) > 1 and self.bytes > self._limit_bytes:
-            self.flush(1)
+            self._unlink([self._waiting.pop(0)])
 
-    def flush(self, count: int | None = None) -> int:
-        """Unlink those that wait, or the oldest of them; returns their bytes."""
-        going, self._waiting = self._waiting[:count], self._waiting[len(self._waiting[:count]) :]
+    def flush(self) -> int:
+        """Unlink those that wait; returns their bytes."""
+        going, self._waiting = self._waiting, []
+        return self._unlink(going)
+
+    def mark(self) -> int:
+        """Taken when a sync begins, for `durable`."""
+        return self._declared
+
+    def durable(self, mark: int) -> None:
+        """That sync went well."""
+        self._durable = max(self._durable, mark)
+        going = [held for held in self._waiting if held.declared_at <= self._durable]
+        self._waiting = [held for held in self._waiting if held.declared_at > self._durable]
+        self._unlink(going)
+
+    def _unlink(self, going: list[Held]) -> int:
         for held in going:
             held.path.unlink(missing_ok=True)
+            self._unlinked(held)
         return sum(held.size for held in going)
-
-    def mark(self) -> tuple[int, int]:
-        """Taken when a sync begins, for `durable`."""
-        return self._declared, len(self._waiting)
-
-    def durable(self, mark: tuple[int, int]) -> None:
-        """That sync went well."""
-        self._durable, count = mark
-        self.flush(min(count, len(self._waiting)))

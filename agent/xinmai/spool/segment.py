@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from xinmai.spool import disk
@@ -100,11 +101,9 @@ class SegmentWriter:
 
     def _undo(self) -> None:
         self._reserved = self._size
-        try:
+        # Where it fails, the next append starts at this offset all the same.
+        with suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
-        except OSError:
-            # The next append starts at the same offset; until then a scan takes it for torn.
-            return
 
     def sync(self) -> None:
         """Call fdatasync. After an error the segment must be abandoned (E10)."""
@@ -126,6 +125,11 @@ class SegmentWriter:
         self._size = max(HEADER_BYTES, min(size, self._size))
         self.close()
         return self._size
+
+    def empty(self) -> None:
+        """Free the space of a file that has no name any more; a sync of it may be under way."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
 
     def close(self) -> None:
         """Give back the reserved space and close."""

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from xinmai.spool.held import Held
-from xinmai.spool.ranges import RangeSet
 from xinmai.wire.messages import Ranges
+from xinmai.wire.ranges import RangeSet
 
 _serial = attrgetter("serial")
 _first_seq = attrgetter("first_seq")
 
 
 class Shelf:
-    """Ordered by creation; within a queue first seqs ascend as well."""
+    """Ordered by creation."""
 
     def __init__(self) -> None:
         self._segments: list[Held] = []
@@ -67,9 +67,10 @@ class Shelf:
     def find(self, queue: str, seq: int) -> tuple[Held, int] | None:
         """Segment and offset of a live record."""
         segments = self.of(queue)
-        for at in range(bisect_right(segments, seq, key=_first_seq) - 1, -1, -1):
-            held = segments[at]
-            offset = held.offset(seq) if held.last_seq >= seq else None
+        likely = bisect_right(segments, seq, key=_first_seq) - 1
+        # After a failed sync first seqs are out of order for a while: then all are looked at.
+        for held in (*segments[max(likely, 0) : likely + 1], *segments):
+            offset = held.offset(seq) if held.first_seq <= seq <= held.last_seq else None
             if offset is not None:
                 return held, offset
         return None
@@ -103,6 +104,6 @@ class Shelf:
         for held in self.of(queue):
             if held.last_seq < first or held.first_seq > last:
                 continue
-            spans = RangeSet(held.spans())
-            parts = [rest for part in parts for rest in spans.missing(*part)]
+            spans = RangeSet(list(held.spans()))
+            parts = [rest for start, end in parts for rest in spans.gaps(end, start)]
         return parts

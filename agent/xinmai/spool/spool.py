@@ -183,8 +183,9 @@ class Spool:
     def _sync_once(self) -> bool:
         store = self._store
         with self._lock:
-            store.log_losses()
-            work, mark = store.journal.start_sync(), store.removal.mark()
+            logged = store.log_losses()
+            work = store.journal.start_sync()
+            mark = store.removal.mark() if logged else 0
         try:
             work.run()
         except OSError as error:
@@ -242,7 +243,7 @@ class Spool:
     def _declare_unknown(self, queue: str, first: int, last: int) -> None:
         store = self._store
         for part in store.shelf.not_held(queue, first, last):
-            for gap in list(store.book.undeclared(queue, *part)):
+            for gap in store.book.undeclared(queue, *part):
                 store.book.declare(Loss(store.stream, queue, *gap, "spool_damage", ()))
         store.log_losses()
 
@@ -275,6 +276,17 @@ class Spool:
         with self._lock:
             self._store.book.forget(losses)
             self._store.reap()
+
+    def carried(self) -> list[Loss]:
+        """Losses in the payloads of records that are held and not stored."""
+        with self._lock:
+            return [loss for held in self._store.shelf for loss in held.carried()]
+
+    def note_declared(self, losses: Sequence[Loss]) -> None:
+        """These are on their way in the event stream: their seqs are not declared anew."""
+        with self._lock:
+            for loss in losses:
+                self._store.book.note(loss)
 
     def take_shipped(self) -> list[Loss]:
         """Losses that `append` was given and that have become durable since the last call."""

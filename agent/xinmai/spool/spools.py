@@ -66,6 +66,9 @@ class SpoolSet:
         except SpoolError:
             self.close()
             raise
+        underway = self["event"].carried()
+        for spool in self:
+            spool.note_declared(underway)
 
     def __getitem__(self, stream: Stream) -> Spool:
         return self._spools[stream]

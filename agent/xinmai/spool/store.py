@@ -67,7 +67,7 @@ class Store:
         self.directory, self.stream = directory, stream
         self.identity, self.limits = identity, limits
         self.shelf, self.journal, self.book = Shelf(), Journal(directory), LossBook(stream)
-        self.removal = Removal(2 * limits.segment_bytes)
+        self.removal = Removal(2 * limits.segment_bytes, self.journal.empty)
         self.last_meta = b""
         self.schema, self._inventory = "", b""
         self._make_room = make_room
@@ -132,7 +132,7 @@ class Store:
         for held in self.shelf.of(queue):
             for run in held.close_range(first, last):
                 self.book.declare_run(queue, run, reason)
-                self.removal.declared()
+                self.removal.declared(held)
         self.log_losses()
 
     @property
@@ -152,22 +152,23 @@ class Store:
         self.shelf.remove(oldest)
         # Declared before it is gone: a process killed in between has lost nothing in silence.
         self.log_losses()
-        self.removal.declared()
+        self.removal.declared(oldest)
         self.removal.remove(oldest)
         return oldest.size
 
-    def log_losses(self) -> None:
-        """Write losses that are in memory only; without space they stay there."""
-        active = self.journal.active
-        losses = self.book.unwritten() if active is not None else []
+    def log_losses(self) -> bool:
+        """Write losses that are in memory only; False where some must stay there for now."""
+        active, losses = self.journal.active, self.book.unwritten()
         for at in range(0, len(losses), _LOSSES_PER_RECORD):
+            if active is None:
+                return False
             part = losses[at : at + _LOSSES_PER_RECORD]
             try:
                 self.journal.write(LOSS, 0, "", b"", facts.pack_losses(part))
             except OSError:
-                return
-            if active is not None:
-                self.book.written(part, active)
+                return False
+            self.book.written(part, active)
+        return True
 
     def reap(self) -> None:
         """Unlink segments with nothing left to send; the newest stays, for its end and meta."""
@@ -248,9 +249,8 @@ class Store:
         while freed < size and disk.free_bytes(self.directory) < floor + size:
             room = self._make_room()
             if not room:
-                raise OSError(
-                    errno.ENOSPC, f"less than {floor} bytes would be free", str(self.directory)
-                )
+                text = f"no free space above the floor of {floor} bytes"
+                raise OSError(errno.ENOSPC, text, str(self.directory))
             freed += room
 
     def _with_room(self, action: Callable[[], _T]) -> _T:
