@@ -6,7 +6,7 @@
 # make clean   forgets what was built; the virtual environment stays
 
 BIN := .venv/bin
-C_FILES = $(shell find native -name '*.[ch]')
+C_FILES = $(shell find native tests/native -name '*.[ch]')
 
 .PHONY: up test lint fix setup clean
 

@@ -102,6 +102,8 @@ class Device:
         pci_bdf: `dddd:bb:dd.f` in lower case, "" for none.
         index: the driver's index, None where there is none; never an identity.
         attributes: further facts by catalogue name, such as hw.firmware_version.
+        lane: in a plugin with `threading = "free"`, devices of one name share their threads. "":
+            threads of its own, so that a hang costs no other device anything.
     """
 
     hw_id: str
@@ -112,6 +114,7 @@ class Device:
     pci_bdf: str = ""
     index: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    lane: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Channel:
             return
         if len(packed) > BODY_BYTES:
             raise ProtocolError(f"message {kind} of {len(packed)} bytes is over {BODY_BYTES}")
-        with open(os.memfd_create("xm-message", os.MFD_CLOEXEC), "wb") as spill:
+        with os.fdopen(os.memfd_create("xm-message", os.MFD_CLOEXEC), "wb") as spill:
             spill.write(packed)
             spill.flush()
             self._send(msgpack.packb([VERSION, _IN_MEMFD, {}]), [spill.fileno(), *fds])
@@ -184,7 +184,7 @@ def _parse(packed: bytes) -> tuple[str, Mapping[str, Any]]:
             packed, strict_map_key=True, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS
         )
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise ProtocolError(f"not a control message: {error}") from error
+        raise ProtocolError(f"not a control message: {error!r}") from error
     if type(version) is not int or version != VERSION:
         raise ProtocolError(f"control protocol {version!r:.40}, this side speaks {VERSION}")
     if not isinstance(kind, str) or not isinstance(body, dict):

@@ -24,6 +24,7 @@ class LaneLayout:
         first, count: the lane's columns are `series[first:first + count]`; the event lane has 0.
         calls: name of each probe or poll, by the index that the ring's header shows while it runs.
         cost: cost class, "" for the framework's own lanes.
+        owners: hw_id of the device that each call is made on.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LaneLayout:
     count: int
     calls: Sequence[str] = ()
     cost: str = ""
+    owners: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

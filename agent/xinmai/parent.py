@@ -90,15 +90,23 @@ class Parent:
     def _start(self, child: _Child) -> None:
         gc.collect()
         gc.freeze()
-        pid = os.fork()
+        child.started_ns = clock.mono_ns()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            log.warning("child not started: name=%s error=%s", child.name, error)
+            self._delay(child)
+            return
         if pid == 0:
             self._be(child)
-        child.pid, child.started_ns = pid, clock.mono_ns()
+        child.pid = pid
 
     def _be(self, child: _Child) -> None:
         """The child's side; never returns."""
         code = 1
         try:
+            # Ctrl-C in a terminal reaches the parent alone, which ends its children in order.
+            os.setpgid(0, 0)
             os.close(self._alive_write)
             os.close(self._lock_fd)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -124,12 +132,12 @@ class Parent:
         return received.si_signo if received else 0
 
     def _reap(self, children: tuple[_Child, ...]) -> None:
-        for child in children:
-            if not child.pid:
-                continue
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                self._ended(child, os.waitstatus_to_exitcode(status))
+        """Whoever has ended: as a container's first process it inherits strangers as well."""
+        by_pid = {child.pid: child for child in children if child.pid}
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] in by_pid:
+                    self._ended(by_pid[ended[0]], os.waitstatus_to_exitcode(ended[1]))
 
     def _ended(self, child: _Child, exit_code: int) -> None:
         ran_ns = clock.mono_ns() - child.started_ns
@@ -143,6 +151,9 @@ class Parent:
             child.delay_s,
         )
         child.pid = 0
+        self._delay(child)
+
+    def _delay(self, child: _Child) -> None:
         child.due_ns = clock.mono_ns() + int(child.delay_s * SECOND_NS)
         child.delay_s = min(LAST_DELAY_S, 2 * child.delay_s)
 

@@ -158,6 +158,12 @@ def test_files_that_the_driver_lacks_are_no_series(row: Snapshot) -> None:
     assert not row.of("hw.errors", f"{ADAPTER}-p2", error_type="symbol")
 
 
+def test_interfaces_share_their_threads_and_ports_have_their_own(row: Snapshot) -> None:
+    lanes = {device.attributes["hw.name"]: device.lane for device in row.devices}
+    assert {lanes[name] for name in ("eno1", "eno2", "lo", "ib0")} == {"net"}
+    assert lanes["mlx5_0"] == ""
+
+
 def test_volume_is_fast_and_causes_are_slow(row: Snapshot) -> None:
     costs = {
         Path(reading.path).name: reading.cost

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the devices; exit 1 when a plugin whose needs are met failed."""
+    """Print the devices; exit 1 when there is none, or a plugin that could did not deliver."""
     config = config_from(args)
     seen = look(config, find_plugins())
     rows = [row for entry in seen for row in device_rows(config, entry)]
@@ -60,8 +60,13 @@ def device_rows(config: Config, seen: Seen) -> list[dict[str, Any]]:
 
 
 def say_reasons(seen: list[Seen], *, quiet: bool) -> int:
-    """Name plugins that showed nothing; 1 if one of them should have."""
+    """Name plugins that showed nothing or not all; 1 if one of them should have.
+
+    Args:
+        quiet: pass over those that are off or not for this machine.
+    """
     for entry in seen:
-        if entry.reason and not quiet:
+        if entry.reason and not (quiet and entry.resting):
             note(f"plugin {entry.plugin}: {entry.reason}")
-    return 0 if any(entry.layout for entry in seen) else 1
+    failed = any(entry.reason and not entry.resting for entry in seen)
+    return 0 if any(entry.layout for entry in seen) and not failed else 1

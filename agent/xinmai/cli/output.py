@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,12 +22,46 @@ def print_table(
     title: str | None = None,
     right: Sequence[str] = (),
 ) -> None:
-    """A table on standard output; where that is no terminal, its full width and no colour.
+    """A table on standard output; where that is no terminal, plain lines of their full width.
 
     Args:
         columns: headings; `None` cells show as a dash.
         right: headings of the columns that are aligned to the right.
     """
+    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(columns, texts, title, right)
+    else:
+        _print_plain(columns, texts, title, right)
+
+
+def _print_plain(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None, right: Sequence[str]
+) -> None:
+    """For grep, awk and diff: no blank lines, nothing at the end of a line."""
+    lines = [[" ".join(cell.splitlines()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    if title:
+        say(title)
+    for line in lines:
+        cells = []
+        for name, cell, width in zip(columns, line, widths, strict=True):
+            gap = " " * (width - _width(cell))
+            cells.append(gap + cell if name in right else cell + gap)
+        say("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: Chinese characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(one)) for one in text)
+
+
+def _print_rich(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None, right: Sequence[str]
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -36,10 +71,8 @@ def print_table(
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(file=sys.stdout, width=width, highlight=False, emoji=False)
-    console.print(table)
+        table.add_row(*map(Text, row))
+    Console(file=sys.stdout, highlight=False, emoji=False).print(table)
 
 
 def say(text: str) -> None:

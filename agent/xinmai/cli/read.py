@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the readings; exit 1 when there is none."""
+    """Print the readings; exit 1 when there is none, or a plugin that could did not deliver."""
     seen = look(config_from(args), find_plugins())
     anchor = clock.anchor()
     readings = [

@@ -2,70 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from xinmai import clock
 from xinmai.api import Event
-from xinmai.sampler.plan import probe_devices
+from xinmai.clock import SECOND_NS
+from xinmai.sampler.plan import Plan, PollLane, ProbeLane
+from xinmai.sampler.settings import LONGEST_PERIOD_NS
+from xinmai_native import LaneState, RingReader
 
-if TYPE_CHECKING:
-    from xinmai.sampler.host import Generation, HostSettings
+WINDOW_NS = 5 * SECOND_NS
+ROWS = 5
+"""A lane is judged over as many rows and as much time as this: one slow read is no pattern."""
 
-CHECKS_OVER = 5
-"""Seconds over the budget in a row before a lane slows down: one slow read is no pattern."""
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    mono_ns: int
+    busy_ns: int
+    committed: int
 
 
 class CallBudget:
-    """Watches the share of wall time that a device's calls take.
+    """Watches the share of wall time that a device's calls take, over one generation.
 
     Args:
         share: of wall time per device, 0.01 by default.
+        is_explicit: whether a person set the period of a cost class.
+        slowed: factor by lane name; raised here, obeyed by the next plan.
     """
 
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._busy_ns: dict[str, tuple[int, int]] = {}
-        self._over: dict[str, int] = {}
+    def __init__(
+        self, share: float, is_explicit: Callable[[str], bool], slowed: dict[str, int]
+    ) -> None:
+        self._share, self._is_explicit, self._slowed = share, is_explicit, slowed
+        self._marks: dict[str, _Mark] = {}
 
-    def check(self, generation: Generation, settings: HostSettings) -> Iterator[Event]:
-        """Ask once a second; yields one event per lane that slowed down."""
-        now_ns = clock.mono_ns()
-        devices = probe_devices(generation.plan)
-        for index, lane in enumerate(generation.layout.lanes[: generation.event_lane]):
-            state = generation.reader.state(index)
-            before_ns, before_busy_ns = self._busy_ns.get(lane.name, (now_ns, state.busy_ns))
-            self._busy_ns[lane.name] = (now_ns, state.busy_ns)
-            if not lane.cost or settings.is_explicit(lane.cost) or now_ns <= before_ns:
+    def check(self, plan: Plan, reader: RingReader, now_ns: int) -> Iterator[Event]:
+        """Ask once a second; one event per lane that has to slow down."""
+        for index, lane in enumerate(plan.lanes):
+            longest = 2 * lane.period_ns > LONGEST_PERIOD_NS
+            if not lane.cost or longest or self._is_explicit(lane.cost):
                 continue
-            used = (state.busy_ns - before_busy_ns) / (now_ns - before_ns)
-            share = used / devices.get(lane.name, max(1, len(generation.plan.devices)))
-            self._over[lane.name] = self._over.get(lane.name, 0) + 1 if share > self._share else 0
-            if self._over[lane.name] >= CHECKS_OVER:
-                self._over[lane.name] = 0
-                period_ns = _slow_down(generation, index, state.period_ns)
-                yield _event(generation.layout.plugin, lane.name, share, self._share, period_ns)
+            devices = len(set(lane.owners))
+            share = self._used(index, lane, reader, now_ns) / devices
+            if share > self._share:
+                self._slowed[lane.name] = 2 * self._slowed.get(lane.name, 1)
+                yield _event(plan.plugin, lane, share, self._share)
+
+    def _used(
+        self, index: int, lane: ProbeLane | PollLane, reader: RingReader, now_ns: int
+    ) -> float:
+        """Share of the time since the last look; 0 while there is too little to judge by."""
+        state = reader.state(index)
+        mark = self._marks.setdefault(lane.name, _Mark(now_ns, state.busy_ns, state.committed))
+        rows, time_ns = state.committed - mark.committed, now_ns - mark.mono_ns
+        if rows < ROWS or time_ns < WINDOW_NS:
+            return 0.0
+        self._marks[lane.name] = _Mark(now_ns, state.busy_ns, state.committed)
+        used = (state.busy_ns - mark.busy_ns) / time_ns
+        return min(used, _quickest_ns(index, state, reader) / lane.period_ns)
 
 
-def _slow_down(generation: Generation, index: int, period_ns: int) -> int:
-    name = generation.layout.lanes[index].name
-    if name in generation.probe_lanes:
-        generation.probe_lanes[name].set_period(2 * period_ns)
-        return 2 * period_ns
-    poller = generation.pollers[index - len(generation.plan.probes)]
-    poller.set_period(2 * poller.period_ns)
-    return poller.period_ns
+def _quickest_ns(index: int, state: LaneState, reader: RingReader) -> int:
+    """Of the last rows: what a row costs when no other process is in the way."""
+    durations_ns = array("I", reader.rows(index, state.committed - ROWS, ROWS).duration_ns)
+    return min(durations_ns, default=0)
 
 
-def _event(plugin: str, lane: str, share: float, allowed: float, period_ns: int) -> Event:
+def _event(plugin: str, lane: ProbeLane | PollLane, share: float, allowed: float) -> Event:
+    period_ms = 2 * lane.period_ns / 1e6
     return Event(
         code="lane_slowed",
         event_class="agent",
         severity="warning",
         message=(
-            f"plugin {plugin}, lane {lane}: calls took {share:.1%} of a device's time, "
-            f"{allowed:.1%} is allowed; period is now {period_ns / 1e6:g} ms"
+            f"plugin {plugin}, lane {lane.name}: calls took {share:.1%} of a device's time, "
+            f"{allowed:.1%} is allowed; period is now {period_ms:g} ms"
         ),
         action=f"set plugins.{plugin}.period to have a period obeyed whatever it costs",
-        attributes={"xinmai.plugin": plugin, "xinmai.lane": lane},
+        attributes={"xinmai.plugin": plugin, "xinmai.lane": lane.name},
     )

@@ -8,124 +8,45 @@ from __future__ import annotations
 
 import logging
 import os
-import select
-import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
-
-import msgpack
 
 from xinmai import clock
-from xinmai.api import Context, Event, Plugin, Reading, Unavailable
+from xinmai.api import Context, Event, Plugin, Unavailable
 from xinmai.channel import Channel
 from xinmai.clock import SECOND_NS
-from xinmai.config import CadenceConfig, PluginConfig
 from xinmai.manifest import PluginSource, check_config
 from xinmai.sampler.budget import CallBudget
-from xinmai.sampler.plan import EVENT_BYTES, Plan, make_plan
-from xinmai.sampler.pollers import Poller
-from xinmai.sampler.selfmetrics import SelfMeter
-from xinmai_native import Lane, Ring, RingReader
+from xinmai.sampler.generation import Generation
+from xinmai.sampler.leaving import Leaving
+from xinmai.sampler.plan import OwnReadings, Plan, make_plan
+from xinmai.sampler.settings import HostSettings
+from xinmai.sampler.survey import Survey, make_survey
 
-STOP_DEADLINE_NS = 2 * SECOND_NS
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What a host needs to know besides its plugin."""
-
-    root: Path
-    cadence: CadenceConfig
-    plugin: PluginConfig
-
-    def period_ns(self, cost: str) -> int:
-        """Period of a cost class; "" (the host's own series) is slow."""
-        if cost in self.plugin.period_ns:
-            return self.plugin.period_ns[cost]
-        by_cost = {"fast": self.cadence.fast_ns, "rare": self.cadence.rare_ns}
-        return by_cost.get(cost, self.cadence.slow_ns)
-
-    def is_explicit(self, cost: str) -> bool:
-        """Whether a person set this period: then it is obeyed whatever the calls cost."""
-        return cost in self.plugin.period_ns or cost in self.cadence.explicit
-
-
-class Generation:
-    """One ring with its lanes, from discovery to the next change of devices."""
-
-    def __init__(self, host: Host, number: int) -> None:
-        settings = host.settings
-        self._meter = SelfMeter()
-        self.plan: Plan = make_plan(
-            host.plugin, threading=host.source.manifest.threading, own_readings=self._own
-        )
-        self.ring = Ring(self.plan.ring_lanes(settings.period_ns))
-        self.reader = RingReader(self.ring.fd)
-        self.layout = self.plan.layout(
-            host.source.name, number, self.ring.id.hex(), settings.period_ns
-        )
-        self.event_lane = len(self.layout.lanes) - 1
-        self.probe_lanes = {
-            lane.name: Lane(self.ring, index, settings.period_ns(lane.cost), lane.native())
-            for index, lane in enumerate(self.plan.probes)
-        }
-        first = len(self.plan.probes)
-        self.pollers = [
-            Poller(lane, self.ring, first + at, settings.period_ns(lane.cost), host.log)
-            for at, lane in enumerate(self.plan.polls)
-        ]
-
-    def start(self) -> None:
-        """Start the C lanes on the period's grid, rare ones with the next second."""
-        next_second_ns = (clock.mono_ns() // SECOND_NS + 1) * SECOND_NS
-        for at, lane in enumerate(self.probe_lanes.values()):
-            rare = self.layout.lanes[at].period_ns > SECOND_NS
-            lane.start(next_second_ns if rare else 0)
-
-    def stop(self) -> list[str]:
-        """Stop the C lanes; returns the names of those that are stuck inside a read."""
-        return [name for name, lane in self.probe_lanes.items() if not lane.stop(STOP_DEADLINE_NS)]
-
-    def _own(self, lanes: Sequence[str]) -> Sequence[Reading]:
-        states = {name: self.reader.state(index) for index, name in enumerate(lanes)}
-        return self._meter.readings(states, clock.mono_ns())
-
-    def emit(self, event: Event) -> None:
-        """Put an event into the ring, cut to what a record holds."""
-        packed = msgpack.packb(_event_map(event, event.attributes))
-        if len(packed) > EVENT_BYTES:
-            packed = msgpack.packb(_event_map(event, {}))
-        self.ring.append(self.event_lane, clock.mono_ns(), packed)
-
-
-def _event_map(event: Event, attributes: Mapping[str, str]) -> dict[str, Any]:
-    """Texts are cut so that the map without attributes always fits a record."""
-    return {
-        "time_ns": event.time_ns or clock.wall_ns(),
-        "hw_id": event.hw_id[:64],
-        "code": event.code[:64],
-        "class": event.event_class[:32],
-        "severity": event.severity,
-        "action": event.action[:128],
-        "message": event.message[:200],
-        "attributes": dict(attributes),
-    }
+LANES_STOP_NS = SECOND_NS
+STALLED_NS = 2 * SECOND_NS
+CALM_NS = 60 * SECOND_NS
+LONGEST_WAIT_NS = 60 * SECOND_NS
 
 
 class Host:
     """The life of one plugin in its process."""
 
-    def __init__(self, source: PluginSource, settings: HostSettings, channel: Channel) -> None:
-        self.source, self.settings, self.channel = source, settings, channel
-        self.log = logging.getLogger(f"xinmai.host.{source.name}")
-        self.plugin: Plugin = source.load()(self._context())
-        self._generation: Generation | None = None
+    def __init__(
+        self, source: PluginSource, settings: HostSettings, channel: Channel, leaving: Leaving
+    ) -> None:
+        self.source, self.settings = source, settings
+        self._channel, self._leaving = channel, leaving
+        self._log = logging.getLogger(f"xinmai.host.{source.name}")
+        self._plugin: Plugin = source.load()(self._context())
+        self._survey = Survey((), ())
+        self._current: Generation | None = None
         self._number = 0
-        self._stopping = False
         self._next_second_ns = 0
-        self._budget = CallBudget(settings.cadence.budget)
+        self._slowed: dict[str, int] = {}
+        self._failing: set[str] = set()
+        self._changes = Changes()
 
     def _context(self) -> Context:
         manifest = self.source.manifest
@@ -137,97 +58,204 @@ class Host:
             log=logging.getLogger(f"xinmai.plugin.{self.source.name}"),
         )
 
-    def run(self) -> None:
-        """Open, discover, read until told to stop."""
-        signal.signal(signal.SIGTERM, self._on_term)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.plugin.open()
+    def run(self) -> str:
+        """Open, discover, read until told to leave; returns why it left."""
+        self._plugin.open()
         try:
-            self._renew()
-            while not self._stopping:
+            if not self._leaving.asked:
+                self._discover()
+            while not self._leaving.asked:
                 self._wait()
                 self._run_due()
-        finally:
-            self._finish()
+        except BaseException:
+            self._stop()
+            raise
+        return self._stop()
 
-    def _on_term(self, _signal: int, _frame: object) -> None:
-        self._stopping = True
+    @property
+    def _generation(self) -> Generation:
+        assert self._current is not None
+        return self._current
+
+    def _discover(self) -> None:
+        told = {hw_id for hw_id, _ in self._survey.problems}
+        with self._current.asking("discover") if self._current else nullcontext():
+            self._survey = make_survey(self._plugin, self.settings.without)
+        self._renew()
+        for hw_id, error in self._survey.problems:
+            if hw_id not in told:
+                self._log.warning("device cannot be read: hw_id=%s error=%r", hw_id, error)
+                self._generation.emit(_unreadable(self.source.name, hw_id, error))
 
     def _renew(self) -> None:
+        """Begin a ring for what there is now; the one before is complete when it is told of."""
         self._number += 1
-        generation = Generation(self, self._number)
-        stuck = self._generation.stop() if self._generation else []
-        for name in stuck:
-            self.log.warning("lane stuck while devices changed: lane=%s", name)
-        self._generation = generation
+        generation = Generation(self._plan, self._number, self._log)
+        if self._current is not None:
+            self._current.stop(LANES_STOP_NS)
+            self._current.close()
+        self._current = generation
+        self._budget = CallBudget(
+            self.settings.cadence.budget, self.settings.is_explicit, self._slowed
+        )
         generation.start()
-        self.channel.send("layout", generation.layout.to_map(), [generation.ring.fd])
+        self._tell_layout()
         self._next_second_ns = (clock.mono_ns() // SECOND_NS + 1) * SECOND_NS
 
-    def _wait(self) -> None:
-        assert self._generation is not None
-        due_ns = min(
-            [self._next_second_ns, *(poller.due_ns for poller in self._generation.pollers)]
+    def _plan(self, own_readings: OwnReadings) -> Plan:
+        return make_plan(
+            self._survey,
+            plugin=self.source.name,
+            threading=self.source.manifest.threading,
+            period_of=self.settings.period_ns,
+            own_readings=own_readings,
+            slowed=self._slowed,
         )
-        timeout_s = max(0, due_ns - clock.mono_ns()) / SECOND_NS
-        readable, _, _ = select.select([self.channel], [], [], timeout_s)
-        if readable:
-            self._handle_control()
 
-    def _handle_control(self) -> None:
-        try:
-            message = self.channel.receive()
-        except EOFError:
-            self._stopping = True
-            return
-        if message is not None and message.kind == "stop":
-            self._stopping = True
+    def _tell_layout(self) -> None:
+        """Tried again each second while the supervisor does not read (CTL-2)."""
+        generation = self._generation
+        layout = generation.layout.to_map()
+        generation.told = say(self._channel, "layout", layout, generation.ring.fd)
+
+    def _wait(self) -> None:
+        pollers = self._generation.pollers
+        due_ns = min([self._next_second_ns, *(poller.due_ns for poller in pollers)])
+        self._leaving.wait(max(0, due_ns - clock.mono_ns()) / SECOND_NS)
 
     def _run_due(self) -> None:
-        assert self._generation is not None
         for poller in self._generation.pollers:
             now_ns = clock.mono_ns()
-            if poller.due_ns <= now_ns and not self._stopping:
+            if poller.due_ns <= now_ns and not self._leaving.asked:
                 poller.run(now_ns)
-        if self._next_second_ns <= clock.mono_ns() and not self._stopping:
+        if self._next_second_ns <= clock.mono_ns() and not self._leaving.asked:
             self._every_second()
 
     def _every_second(self) -> None:
-        assert self._generation is not None
-        self._next_second_ns = (clock.mono_ns() // SECOND_NS + 1) * SECOND_NS
-        for event in self.plugin.events():
-            self._generation.emit(event)
-        for event in self._budget.check(self._generation, self.settings):
-            self.log.warning("%s", event.message)
-            self._generation.emit(event)
-        if self.plugin.changed():
-            self.log.info("devices changed")
-            self._renew()
+        now_ns = clock.mono_ns()
+        self._next_second_ns = (now_ns // SECOND_NS + 1) * SECOND_NS
+        if not self._generation.told:
+            self._tell_layout()
+        with self._guarded("events"):
+            for event in self._plugin.events():
+                self._generation.emit(event)
+        self._keep_budget(now_ns)
+        changed = False
+        if self._changes.may_ask(now_ns):
+            with self._guarded("changed"):
+                changed = self._plugin.changed()
+        if changed:
+            self._follow_change(now_ns)
 
-    def _finish(self) -> None:
-        stuck = self._generation.stop() if self._generation else []
+    @contextmanager
+    def _guarded(self, call: str) -> Iterator[None]:
+        """A plugin that fails here goes on reading; told once, and once when it works again."""
+        try:
+            with self._generation.asking(call):
+                yield
+        except Exception:
+            if call not in self._failing:
+                self._log.exception("plugin failed: call=%s", call)
+            self._failing.add(call)
+        else:
+            if call in self._failing:
+                self._log.info("plugin works again: call=%s", call)
+            self._failing.discard(call)
+
+    def _keep_budget(self, now_ns: int) -> None:
+        generation = self._generation
+        slower = list(self._budget.check(generation.plan, generation.reader, now_ns))
+        if slower and not generation.stalled(STALLED_NS):
+            self._renew()
+        for event in slower:
+            self._log.warning("%s", event.message)
+            self._generation.emit(event)
+
+    def _follow_change(self, now_ns: int) -> None:
+        stuck = self._generation.stalled(STALLED_NS)
+        if stuck:
+            # A second thread on the same device would hang as well (A22).
+            self._leaving.ask(f"devices changed while lanes are stuck: {', '.join(stuck)}")
+            return
+        self._log.info("devices changed")
+        self._changes.note(now_ns)
+        self._discover()
+
+    def _stop(self) -> str:
+        stuck = self._current.stop(LANES_STOP_NS) if self._current else []
         if stuck:
             # Shutting a library down under a thread that is inside it crashes (A5).
-            self.channel.send("bye", {"reason": f"left with lanes stuck: {', '.join(stuck)}"})
-            return
-        self.plugin.close()
-        self.channel.send("bye", {"reason": "stopped"})
+            return f"left with lanes stuck: {', '.join(stuck)}"
+        self._leaving.closing()
+        try:
+            self._plugin.close()
+        except Exception:
+            self._log.exception("plugin failed: call=close")
+        return self._leaving.reason or "stopped"
 
 
-def host_main(source: PluginSource, settings: HostSettings, channel: Channel) -> int:
-    """Run a host to its end and say how it ended; returns the process's exit code."""
-    name = source.name
-    Path("/proc/self/comm").write_text(f"xm-host-{name}"[:15], "ascii")
-    channel.send("hello", {"plugin": name, "pid": os.getpid()})
+class Changes:
+    """When to ask for changes: ever later while they are quick, for the sake of what is steady."""
+
+    def __init__(self) -> None:
+        self._newest_ns = self._due_ns = -CALM_NS
+        self._wait_ns = SECOND_NS
+
+    def may_ask(self, now_ns: int) -> bool:
+        """Whether it is time."""
+        return now_ns >= self._due_ns
+
+    def note(self, now_ns: int) -> None:
+        """There was one."""
+        quick = now_ns - self._newest_ns < CALM_NS
+        self._wait_ns = min(LONGEST_WAIT_NS, 2 * self._wait_ns) if quick else SECOND_NS
+        self._newest_ns, self._due_ns = now_ns, now_ns + self._wait_ns
+
+
+def _unreadable(plugin: str, hw_id: str, error: Exception) -> Event:
+    return Event(
+        code="device_unreadable",
+        event_class="agent",
+        severity="error",
+        message=f"plugin {plugin}: readings of {hw_id} cannot be declared: {error!r}",
+        action="see the log of the agent; the other devices are read",
+        hw_id=hw_id,
+        attributes={"xinmai.plugin": plugin},
+    )
+
+
+def say(channel: Channel, kind: str, body: Mapping[str, object], *fds: int) -> bool:
+    """Send to the supervisor; False when it does not read or is gone: no fault of the plugin."""
     try:
-        Host(source, settings, channel).run()
+        channel.send(kind, body, fds)
+    except (BlockingIOError, ConnectionError):
+        return False
+    return True
+
+
+def host_main(
+    source: PluginSource, settings: HostSettings, channel: Channel, *, verbose: bool = True
+) -> int:
+    """Run a host to its end and say how it ended; returns the process's exit code.
+
+    Args:
+        verbose: log a failure with its traceback; False when the same was just tried.
+    """
+    name = source.name
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"xm-host-{name}"[:15], "ascii")
+    say(channel, "hello", {"plugin": name, "pid": os.getpid()})
+    leaving = Leaving(channel)
+    leaving.arm()
+    try:
+        reason = Host(source, settings, channel, leaving).run()
     except Unavailable as gone:
-        channel.send("unavailable", {"what": gone.what, "on": gone.on, "fix": gone.fix})
+        say(channel, "unavailable", {"what": gone.what, "on": gone.on, "fix": gone.fix})
         return 0
-    except (BrokenPipeError, ConnectionError):
-        return 0
-    except Exception as error:  # the supervisor tells the operator
-        logging.getLogger(f"xinmai.host.{name}").exception("host failed")
-        channel.send("failed", {"error": f"{type(error).__name__}: {error}"})
+    except BaseException as error:  # SystemExit as well; the supervisor tells the operator
+        if verbose:
+            logging.getLogger(f"xinmai.host.{name}").exception("host failed")
+        say(channel, "failed", {"error": f"{type(error).__name__}: {error}"[:2000]})
         return 1
+    say(channel, "bye", {"reason": reason})
     return 0

@@ -5,30 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xinmai.api import Cost, Device, Field, FileProbe, Plugin, PluginError, Poll, Reading, Series
+from xinmai.api import Device, Field, FileProbe, PluginError, Poll, Reading, Series
 from xinmai.clock import SECOND_NS
 from xinmai.layout import EVENT_LANE, LaneLayout, Layout
 from xinmai.sampler.selfmetrics import self_series
+from xinmai.sampler.survey import Survey, call_of, refresh_of
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS
 
 SPAN_NS = 30 * SECOND_NS
 RING_BYTES = 8 * 2**20
 EVENT_BYTES = 2048
 EVENT_SLOTS = 256
+MAX_PROBE_LANES = 64
+"""Threads of one host; beyond, devices share them."""
+EVENT_CALLS = ("events", "changed", "discover")
+"""What else a plugin is asked, as the event lane's header shows it."""
 _SLOT_HEADER_BYTES = 40
 _MIN_SLOTS = 16
 
 ProbeField = tuple[int, bytes | None, int, int, Sequence[int], int, int]
+PeriodOf = Callable[[str, int], int]
+"""Period by cost class and refresh, as `HostSettings.period_ns`."""
+OwnReadings = Callable[[Sequence[str]], Sequence[Reading]]
+"""Values of the host's own series for the named lanes, as `SelfMeter.readings` orders them."""
 
 
 @dataclass(slots=True)
 class ProbeLane:
-    """File probes of one cost class: one C thread reads them all."""
+    """File probes of one period: one C thread reads them all."""
 
     name: str
     cost: str
-    devices: int
+    period_ns: int
     probes: list[FileProbe] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    """hw_id by probe."""
 
     @property
     def series(self) -> list[Series]:
@@ -38,7 +49,7 @@ class ProbeLane:
     @property
     def calls(self) -> list[str]:
         """As the ring's header counts them."""
-        return [str(probe.path) for probe in self.probes]
+        return [call_of(probe) for probe in self.probes]
 
     def native(self) -> list[tuple[bytes, list[ProbeField]]]:
         """As the extension takes them."""
@@ -55,11 +66,14 @@ class ProbeLane:
 
 @dataclass(slots=True)
 class PollLane:
-    """Readings that Python takes one after another, one row for all of a cost class."""
+    """Readings that Python takes one after another, one row for all of a period."""
 
     name: str
     cost: str
+    period_ns: int
     polls: list[Poll] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    """hw_id by poll."""
 
     @property
     def series(self) -> list[Series]:
@@ -76,6 +90,7 @@ class PollLane:
 class Plan:
     """Lanes in ring order: probes, then polls, then the event lane."""
 
+    plugin: str
     devices: Sequence[Device]
     probes: Sequence[ProbeLane]
     polls: Sequence[PollLane]
@@ -89,20 +104,19 @@ class Plan:
         """Names of the lanes that carry columns, in ring order."""
         return [lane.name for lane in self.lanes]
 
-    def ring_lanes(self, period_ns: Callable[[str], int]) -> list[tuple[int, int, int, int, int]]:
+    def ring_lanes(self) -> list[tuple[int, int, int, int, int]]:
         """Arguments of `Ring`; the byte budget is shared, so a fast host keeps less time."""
-        wanted = [(len(lane.series), period_ns(lane.cost), lane) for lane in self.lanes]
-        sizes = [slot_bytes(columns) * _span_slots(period) for columns, period, _ in wanted]
-        shrink = min(1.0, RING_BYTES / max(1, sum(sizes)))
+        wanted = [(len(lane.series), lane.period_ns) for lane in self.lanes]
+        least = sum(slot_bytes(columns) * _MIN_SLOTS for columns, _ in wanted)
+        more = sum(slot_bytes(columns) * _more_slots(period) for columns, period in wanted)
+        share = min(1.0, max(0, RING_BYTES - least) / max(1, more))
         lanes = [
-            (LANE_COLUMNS, columns, 0, max(_MIN_SLOTS, int(_span_slots(period) * shrink)), period)
-            for columns, period, _ in wanted
+            (LANE_COLUMNS, columns, 0, _MIN_SLOTS + int(_more_slots(period) * share), period)
+            for columns, period in wanted
         ]
         return [*lanes, (LANE_RECORDS, 0, EVENT_BYTES, EVENT_SLOTS, SECOND_NS)]
 
-    def layout(
-        self, plugin: str, generation: int, ring_id: str, period_ns: Callable[[str], int]
-    ) -> Layout:
+    def layout(self, generation: int, ring_id: str) -> Layout:
         """What the shipper needs to read the ring."""
         series: list[Series] = []
         lanes: list[LaneLayout] = []
@@ -110,17 +124,18 @@ class Plan:
             lanes.append(
                 LaneLayout(
                     name=lane.name,
-                    period_ns=period_ns(lane.cost),
+                    period_ns=lane.period_ns,
                     first=len(series),
                     count=len(lane.series),
                     calls=lane.calls,
                     cost=lane.cost,
+                    owners=lane.owners,
                 )
             )
             series.extend(lane.series)
-        lanes.append(LaneLayout(EVENT_LANE, SECOND_NS, len(series), 0))
+        lanes.append(LaneLayout(EVENT_LANE, SECOND_NS, len(series), 0, EVENT_CALLS))
         return Layout(
-            plugin=plugin,
+            plugin=self.plugin,
             generation=generation,
             ring_id=ring_id,
             stand_in=False,
@@ -130,75 +145,94 @@ class Plan:
         )
 
 
+@dataclass(slots=True)
+class _Builder:
+    threading: str
+    period_of: PeriodOf
+    slowed: Mapping[str, int]
+    share_all: bool = False
+    probes: dict[str, ProbeLane] = field(default_factory=dict)
+    polls: dict[str, PollLane] = field(default_factory=dict)
+
+    def add(self, device: Device, reading: FileProbe | Poll) -> None:
+        cost, refresh_ns = reading.cost.value, refresh_of(reading)
+        period_ns = self.period_of(cost, refresh_ns)
+        name = cost
+        if period_ns != self.period_of(cost, 0):
+            name += f"@{period_ns / SECOND_NS:g}s"
+        if isinstance(reading, FileProbe):
+            name += self._suffix(device)
+            period_ns *= self.slowed.get(name, 1)
+            probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns))
+            probes.probes.append(reading)
+            probes.owners.append(device.hw_id)
+        else:
+            name = f"poll:{name}"
+            period_ns *= self.slowed.get(name, 1)
+            polls = self.polls.setdefault(name, PollLane(name, cost, period_ns))
+            polls.polls.append(reading)
+            polls.owners.append(device.hw_id)
+
+    def _suffix(self, device: Device) -> str:
+        """What keeps a device's lanes apart from those of others."""
+        if self.threading != "free" or self.share_all:
+            return ""
+        return f":{device.lane or device.hw_id}"
+
+
 def make_plan(
-    plugin: Plugin,
+    survey: Survey,
     *,
+    plugin: str,
     threading: str,
-    own_readings: Callable[[Sequence[str]], Sequence[Reading]],
+    period_of: PeriodOf,
+    own_readings: OwnReadings,
+    slowed: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Ask a plugin what there is and arrange it.
+    """Arrange what a plugin has.
 
     Args:
-        plugin: opened.
-        threading: `free` gives each device its own lanes, `serial` one lane per cost class.
-        own_readings: values of the host's own series for the named lanes, see `selfmetrics`.
+        survey: what there is.
+        plugin: its name.
+        threading: `free` gives each device, or each `Device.lane`, lanes of its own; with `serial`
+            all share them.
+        period_of: decides how often a reading is taken.
+        slowed: factors by which the call budget has slowed lanes down, by lane name.
 
     Raises:
         PluginError: two readings claim the same series.
     """
-    devices = list(plugin.discover())
-    probes: dict[tuple[str, str], ProbeLane] = {}
-    polls: dict[str, PollLane] = {}
-    for device in devices:
-        for reading in plugin.readings(device):
-            if isinstance(reading, FileProbe):
-                _add_probe(probes, reading, device if threading == "free" else None)
-            else:
-                _add_poll(polls, reading)
-    if threading != "free":
-        for lane in probes.values():
-            lane.devices = max(1, len(devices))
-    plan = Plan(devices, list(probes.values()), list(polls.values()))
-    _refuse_doubles(plugin.context.name, plan)
-    return _with_self(plan, plugin.context.name, own_readings)
-
-
-def _with_self(
-    plan: Plan, plugin: str, own_readings: Callable[[Sequence[str]], Sequence[Reading]]
-) -> Plan:
+    built = _build(survey, threading, period_of, slowed or {})
+    plan = Plan(plugin, survey.devices, list(built.probes.values()), list(built.polls.values()))
+    _refuse_doubles(plan)
     names = plan.lane_names()
     own = Poll("self", self_series(plugin, names), lambda: own_readings(names))
-    return Plan(plan.devices, plan.probes, [*plan.polls, PollLane("self", "", [own])])
+    lane = PollLane("self", "", period_of("", 0), [own], [""])
+    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, lane])
 
 
-def _add_probe(
-    lanes: dict[tuple[str, str], ProbeLane], probe: FileProbe, device: Device | None
-) -> None:
-    owner = device.hw_id if device else ""
-    key = (owner, probe.cost.value)
-    if key not in lanes:
-        name = f"{probe.cost.value}:{owner}" if owner else probe.cost.value
-        lanes[key] = ProbeLane(name=name, cost=probe.cost.value, devices=1)
-    lanes[key].probes.append(probe)
+def _build(
+    survey: Survey, threading: str, period_of: PeriodOf, slowed: Mapping[str, int]
+) -> _Builder:
+    built = _Builder(threading, period_of, slowed)
+    for device, reading in survey.readings:
+        built.add(device, reading)
+    if len(built.probes) <= MAX_PROBE_LANES:
+        return built
+    shared = _Builder(threading, period_of, slowed, share_all=True)
+    for device, reading in survey.readings:
+        shared.add(device, reading)
+    return shared
 
 
-def _add_poll(lanes: dict[str, PollLane], poll: Poll) -> None:
-    if poll.cost is Cost.FAST:
-        raise PluginError(
-            f"poll {poll.name}: cost fast needs a probe, Python polls are slow or rare"
-        )
-    cost = poll.cost.value
-    lanes.setdefault(cost, PollLane(name=f"poll:{cost}", cost=cost)).polls.append(poll)
-
-
-def _refuse_doubles(plugin: str, plan: Plan) -> None:
+def _refuse_doubles(plan: Plan) -> None:
     seen: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
     for lane in plan.lanes:
         for series in lane.series:
             key = (series.hw_id, series.metric, tuple(sorted(series.attributes.items())))
             if key in seen:
                 raise PluginError(
-                    f"plugin {plugin}: two readings claim {series.metric} of {series.hw_id} "
+                    f"plugin {plan.plugin}: two readings claim {series.metric} of {series.hw_id} "
                     f"with {dict(series.attributes)}; give them different attributes"
                 )
             seen.add(key)
@@ -215,10 +249,6 @@ def slot_bytes(columns: int) -> int:
     return (_SLOT_HEADER_BYTES + 9 * columns + 7) // 8 * 8
 
 
-def _span_slots(period_ns: int) -> int:
-    return max(_MIN_SLOTS, SPAN_NS // period_ns)
-
-
-def probe_devices(plan: Plan) -> Mapping[str, int]:
-    """How many devices share each probe lane: the call budget is per device."""
-    return {lane.name: lane.devices for lane in plan.probes}
+def _more_slots(period_ns: int) -> int:
+    """Beyond the least, for the whole span."""
+    return max(0, SPAN_NS // period_ns - _MIN_SLOTS)

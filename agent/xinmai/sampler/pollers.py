@@ -7,10 +7,9 @@ import logging
 import math
 import struct
 from array import array
-from collections.abc import Sequence
 
 from xinmai import clock
-from xinmai.api import Missing, Poll, Reading, Reason, Series
+from xinmai.api import INT64_MAX, INT64_MIN, Missing, Poll, Reading, Reason, Series
 from xinmai.sampler.plan import PollLane
 from xinmai_native import Ring
 
@@ -23,10 +22,13 @@ _BY_ERRNO = {
     errno.EINVAL: Reason.UNSUPPORTED,
     errno.EOPNOTSUPP: Reason.UNSUPPORTED,
     errno.ENODATA: Reason.UNSUPPORTED,
+    errno.ENOTTY: Reason.UNSUPPORTED,
     errno.EAGAIN: Reason.NOT_YET,
     errno.ETIMEDOUT: Reason.TIMEOUT,
 }
 _MASK64 = 2**64 - 1
+_UNSUPPORTED = (0, int(Reason.UNSUPPORTED))
+_IMPLAUSIBLE = (0, int(Reason.IMPLAUSIBLE))
 
 
 def missing_by_errno(code: int | None) -> Missing:
@@ -38,85 +40,102 @@ def missing_by_errno(code: int | None) -> Missing:
 class Poller:
     """Runs the polls of one lane and commits their row."""
 
-    def __init__(
-        self, lane: PollLane, ring: Ring, index: int, period_ns: int, log: logging.Logger
-    ) -> None:
+    def __init__(self, lane: PollLane, ring: Ring, index: int, log: logging.Logger) -> None:
         self.lane = lane
-        self.period_ns = period_ns
         # The first row at once: a rare lane must not begin with a minute of silence.
         self.due_ns = clock.mono_ns()
-        self.busy_ns = 0
         self._ring, self._index, self._log = ring, index, log
-        self._failing: set[str] = set()
-
-    def set_period(self, period_ns: int) -> None:
-        """Change the period from the next tick on."""
-        self.period_ns = period_ns
-        self.due_ns = (clock.mono_ns() // period_ns + 1) * period_ns
+        self._failing: set[int] = set()
 
     def run(self, now_ns: int) -> None:
         """Take the row that is due; skip and count ticks that are already over."""
-        missed = max(0, (now_ns - self.due_ns) // self.period_ns)
-        scheduled_ns = self.due_ns + missed * self.period_ns
+        period_ns = self.lane.period_ns
+        missed = max(0, (now_ns - self.due_ns) // period_ns)
+        scheduled_ns = self.due_ns + missed * period_ns
         begin_ns = clock.mono_ns()
-        cells = array("q")
-        reasons = bytearray()
+        cells, reasons = array("q"), bytearray()
         for call, poll in enumerate(self.lane.polls):
-            self._ring.enter(self._index, call, begin_ns)
-            for series, reading in zip(poll.series, self._read(poll), strict=True):
-                cell, reason = encode_cell(series, reading)
+            self._ring.enter(self._index, call, clock.mono_ns())
+            for cell, reason in self._cells(call, poll):
                 cells.append(cell)
                 reasons.append(reason)
         self._ring.enter(self._index, -1, 0)
         duration_ns = clock.mono_ns() - begin_ns
-        self.busy_ns += duration_ns
         self._ring.commit(
             self._index, scheduled_ns, begin_ns, duration_ns, missed, cells, bytes(reasons)
         )
-        self.due_ns = (scheduled_ns // self.period_ns + 1) * self.period_ns
+        self.due_ns = (scheduled_ns // period_ns + 1) * period_ns
 
-    def _read(self, poll: Poll) -> Sequence[Reading]:
+    def _cells(self, call: int, poll: Poll) -> list[tuple[int, int]]:
         try:
             readings = poll.read()
             if len(readings) != len(poll.series):
                 raise ValueError(f"{len(readings)} readings for {len(poll.series)} series")
+            cells = [encode_cell(*pair) for pair in zip(poll.series, readings, strict=True)]
         except OSError as error:
-            self._lost(poll, str(error))
-            return [missing_by_errno(error.errno)] * len(poll.series)
+            self._lost(call, str(error))
+            return [_missing_cell(missing_by_errno(error.errno))] * len(poll.series)
         except Exception as error:  # noqa: BLE001 - one poll must not end the host
-            self._lost(poll, repr(error))
-            return [Missing(Reason.VENDOR_ERROR)] * len(poll.series)
-        self._returned(poll)
-        return readings
+            self._lost(call, repr(error))
+            return [_missing_cell(Missing(Reason.VENDOR_ERROR))] * len(poll.series)
+        self._returned(call)
+        return cells
 
-    def _lost(self, poll: Poll, why: str) -> None:
-        if poll.name not in self._failing:
-            self._failing.add(poll.name)
-            self._log.warning("reading lost: call=%s error=%s", poll.name, why)
+    def _lost(self, call: int, why: str) -> None:
+        if call not in self._failing:
+            self._failing.add(call)
+            name = self.lane.polls[call].name
+            self._log.warning("reading lost: call=%s error=%s", name, why)
 
-    def _returned(self, poll: Poll) -> None:
-        if poll.name in self._failing:
-            self._failing.discard(poll.name)
-            self._log.info("reading is back: call=%s", poll.name)
+    def _returned(self, call: int) -> None:
+        if call in self._failing:
+            self._failing.discard(call)
+            self._log.info("reading is back: call=%s", self.lane.polls[call].name)
 
 
 def encode_cell(series: Series, reading: Reading) -> tuple[int, int]:
     """A reading as (cell, reason) of the ring, sentinels and range applied.
 
-    A u64 above 2^63 is stored by its bits; an f64 series by the bits of the double.
+    A u64 above 2^63 is stored by its bits and compared as such, as C lanes do; an f64 series holds
+    the bits of the double.
     """
     if isinstance(reading, Missing):
-        code = reading.code if reading.reason is Reason.VENDOR_ERROR else 0
-        return code, int(reading.reason)
+        return _missing_cell(reading)
     if series.type == "f64":
-        if not math.isfinite(reading):
-            return 0, int(Reason.IMPLAUSIBLE)
-        cell: int = struct.unpack("<q", struct.pack("<d", float(reading)))[0]
-        return cell, 0
+        return _float_cell(series, reading)
+    if not isinstance(reading, int) and not math.isfinite(reading):
+        return _IMPLAUSIBLE
     value = int(reading)
-    if value in series.sentinels:
-        return 0, int(Reason.UNSUPPORTED)
-    if not series.low <= value <= series.high or not -(2**63) <= value < 2**64:
-        return 0, int(Reason.IMPLAUSIBLE)
-    folded = value & _MASK64
-    return folded - 2**64 if folded >= 2**63 else folded, 0
+    if not INT64_MIN <= value <= (_MASK64 if series.type == "u64" else INT64_MAX):
+        return _IMPLAUSIBLE
+    cell = _folded(value)
+    if any(cell == _folded(sentinel) for sentinel in series.sentinels):
+        return _UNSUPPORTED
+    return (cell, 0) if series.low <= cell <= series.high else _IMPLAUSIBLE
+
+
+def _float_cell(series: Series, reading: float) -> tuple[int, int]:
+    """Bounds are integers, rounded inwards from the catalogue's: a float may lie in between."""
+    try:
+        number = float(reading)
+    except OverflowError:
+        return _IMPLAUSIBLE
+    if number in series.sentinels:
+        return _UNSUPPORTED
+    low = series.low - 1 if series.low > INT64_MIN else -math.inf
+    high = series.high + 1 if series.high < INT64_MAX else math.inf
+    if not math.isfinite(number) or not low < number < high:
+        return _IMPLAUSIBLE
+    cell: int = struct.unpack("<q", struct.pack("<d", number))[0]
+    return cell, 0
+
+
+def _missing_cell(missing: Missing) -> tuple[int, int]:
+    code = _folded(missing.code) if missing.reason is Reason.VENDOR_ERROR else 0
+    return code, int(missing.reason)
+
+
+def _folded(value: int) -> int:
+    """Modulo 2^64, as signed."""
+    bits = value & _MASK64
+    return bits - 2**64 if bits > INT64_MAX else bits

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xinmai.errors import ConfigError, PluginError
 from xinmai.manifest import PluginSource, check_config, needs_met
-from xinmai.sampler.host import HostSettings
 from xinmai.sampler.hostproc import State
+from xinmai.sampler.settings import HostSettings
 
 
 def why_not(source: PluginSource, settings: HostSettings) -> tuple[State, str] | None:

@@ -7,34 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 from xinmai import __version__, clock
-from xinmai.channel import Channel, Received
 from xinmai.clock import SECOND_NS
 from xinmai.config import Config
-from xinmai.errors import ProtocolError
-from xinmai.layout import Layout
 from xinmai.sampler.supervisor import SOCKET_NAME
 from xinmai.shipper.address import broker_address
 from xinmai.shipper.drain import Drain
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.positions import known_positions
 from xinmai.shipper.rings import RingSet
+from xinmai.shipper.samplerlink import SamplerLink
 from xinmai.shipper.selfring import SelfRing
 from xinmai.shipper.sender import Sender
 from xinmai.shipper.session import next_session
 from xinmai.shipper.status import StatusServer
 from xinmai.spool.spools import SpoolSet
-from xinmai.wire.messages import STREAMS
 
 DRAIN_AFTER_NS = 120_000_000
 """Behind the window's end: the rows of its last tick and of this second's polls are in by then."""
 DELIVER_S = 10.0
-RECONNECT_S = 0.25
+GOODBYE_S = 2.0
+SYNC_NS = 30 * SECOND_NS
+"""Of a spool whose records are all stored: for its own order, not for the data."""
 
 log = logging.getLogger("xinmai.shipper")
 
@@ -52,13 +49,12 @@ class Shipper:
             agent=__version__,
         )
         self.spools = SpoolSet(state_dir / "spool", budget_bytes=config.shipper.spool_bytes)
-        self.rings = RingSet()
-        self.plugins: list[dict[str, object]] = []
-        self._known = known_positions(self.spools)
+        self.rings = RingSet(self.identity, known_positions(self.spools))
         self._own = SelfRing(config.shipper.window_ns)
-        self.rings.add(self._own.layout, self._own.ring.fd, {})
-        self.drain = Drain(
-            self.identity, config.shipper, self.rings, self.spools, self._tell_drained
+        self.rings.add(self._own.layout, self._own.ring.fd)
+        self._soon = asyncio.Event()
+        self.sampler = SamplerLink(
+            config.node.run_dir / SOCKET_NAME, self.rings, self._own.id, self._soon.set
         )
         self.sender = Sender(
             self.identity,
@@ -66,146 +62,101 @@ class Shipper:
             config.shipper,
             self.spools,
             lambda: next_session(state_dir),
+            schemas=lambda: self.drain.schemas,
         )
-        self.sampler: Channel | None = None
-        self._sampler_stopped = asyncio.Event()
-        self._full = ""
+        self.drain = Drain(
+            self.identity,
+            config.shipper,
+            self.rings,
+            self.spools,
+            self.sampler.tell_drained,
+            lambda: self.sender.packet_bytes,
+        )
+        self._failing = ""
+        self._sync_ns = 0
 
     async def run(self, leave: asyncio.Event) -> None:
         """Until `leave`; then take what is left and deliver it for at most DELIVER_S."""
         status = StatusServer(self)
         await status.start()
         sending = asyncio.create_task(self.sender.run(), name="shipper-sender")
-        following = asyncio.create_task(self._follow_sampler(), name="shipper-sampler")
-        draining = asyncio.create_task(self._drain_forever(), name="shipper-drain")
+        works = [
+            asyncio.create_task(self._drain_forever(), name="shipper-drain"),
+            asyncio.create_task(self.sampler.follow(), name="shipper-sampler"),
+        ]
+        waiting = asyncio.create_task(leave.wait(), name="shipper-leave")
         try:
-            waiting = asyncio.create_task(leave.wait(), name="shipper-leave")
             done, _ = await asyncio.wait(
-                {waiting, sending, following, draining}, return_when=asyncio.FIRST_COMPLETED
+                {waiting, sending, *works}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
-            await self._finish(following, draining, sending)
+            await self._finish(works)
+            await asyncio.wait({sending}, timeout=GOODBYE_S)
         finally:
-            for task in (sending, following, draining, waiting):
-                task.cancel()
-            await asyncio.gather(sending, following, draining, waiting, return_exceptions=True)
+            await _cancel(waiting, sending, *works)
             await status.close()
             self.spools.close()
+            self._own.close()
 
-    async def _finish(
-        self,
-        following: asyncio.Task[None],
-        draining: asyncio.Task[None],
-        sending: asyncio.Task[None],
-    ) -> None:
-        following.cancel()
-        draining.cancel()
-        await asyncio.gather(following, draining, return_exceptions=True)
-        self.rings.mark_gone(self._own.layout.ring_id)
-        await self._drain_once(final=self._sampler_stopped.is_set())
+    async def _finish(self, works: list[asyncio.Task[None]]) -> None:
+        draining, following = works
+        await _cancel(draining)
+        self.rings.mark_gone(self._own.id)
+        await self._drain_once(final=self.sampler.stopped)
+        await _cancel(following)
         if not await self.sender.until_delivered(DELIVER_S):
-            left = sum(self.spools[stream].state().records for stream in STREAMS)
+            left = sum(spool.state().records for spool in self.spools)
             log.warning("left undelivered in the spool: records=%d, sent at the next start", left)
         self.sender.leave()
-        await asyncio.wait({sending}, timeout=2.0)
 
     async def _drain_forever(self) -> None:
-        window_ns = self.config.shipper.window_ns
+        """At the end of each window, and at once when sampling has ended."""
+        window_ns, loop = self.config.shipper.window_ns, asyncio.get_running_loop()
         while True:
+            self._soon.clear()
             now_ns = clock.mono_ns()
             due_ns = (now_ns // window_ns + 1) * window_ns + DRAIN_AFTER_NS
-            await asyncio.sleep((due_ns - now_ns) / SECOND_NS)
+            timer = loop.call_later((due_ns - now_ns) / SECOND_NS, self._soon.set)
+            await self._soon.wait()
+            timer.cancel()
             await self._drain_once()
 
     async def _drain_once(self, *, final: bool = False) -> None:
+        """A disk that fails or is full ends nothing: the rings and memory keep what they can."""
         self._own.commit(self.sender.state, self.spools)
+        failed = await self._sync_if_needed()
         try:
             self.drain.run(final=final)
         except OSError as error:
-            if not self._full:
-                log.error("spool cannot take more: %s; the rings keep what they can hold", error)
-            self._full = str(error)
-            return
-        if self._full:
-            log.info("spool takes again")
-            self._full = ""
-        await asyncio.get_running_loop().run_in_executor(None, self.spools.sync)
+            failed = failed or error
+        self._note_disk(failed)
         self.sender.wake()
 
-    async def _follow_sampler(self) -> None:
-        """Connect to the sampler, and again whenever it is a new one."""
-        path = self.config.node.run_dir / SOCKET_NAME
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                self.sampler = Channel.connect(path)
-            except OSError:
-                await asyncio.sleep(RECONNECT_S)
-                continue
-            gone = asyncio.Event()
-            loop.add_reader(self.sampler, self._from_sampler, self.sampler, gone)
-            try:
-                self.sampler.send("hello", {"pid": os.getpid()})
-                await gone.wait()
-            except ConnectionError as error:
-                log.info("sampler went while connecting: %s", error)
-            finally:
-                loop.remove_reader(self.sampler)
-                self.sampler.close()
-                self.sampler = None
-                self._mark_others_gone()
-
-    def _mark_others_gone(self) -> None:
-        """Hosts leave with their sampler: what they committed is read to its end."""
-        for ring in self.rings.all():
-            if ring.layout.ring_id != self._own.layout.ring_id:
-                ring.gone = True
-
-    def _from_sampler(self, channel: Channel, gone: asyncio.Event) -> None:
+    async def _sync_if_needed(self) -> OSError | None:
+        """Make durable what no collector has after a window; where one has it all, seldom."""
+        now_ns = clock.mono_ns()
+        if self.sender.outbox.delivered and now_ns < self._sync_ns:
+            return None
+        self._sync_ns = now_ns + SYNC_NS
         try:
-            message = channel.receive()
-        except (EOFError, ProtocolError) as error:
-            log.info("sampler left: %s", error)
-            gone.set()
-            return
-        if message is not None:
-            self._take(message)
+            await asyncio.get_running_loop().run_in_executor(None, self.spools.sync)
+        except OSError as error:
+            return error
+        return None
 
-    def _take(self, message: Received) -> None:
-        try:
-            if message.kind == "ring" and message.fds:
-                self._take_ring(message)
-            elif message.kind == "gone":
-                self.rings.mark_gone(str(message.body.get("ring_id", "")))
-            elif message.kind == "plugins":
-                self.plugins = list(message.body.get("plugins", ()))
-            elif message.kind == "stopped":
-                self._stopped()
-        finally:
-            for fd in message.fds:
-                os.close(fd)
+    def _note_disk(self, failed: OSError | None) -> None:
+        if failed is not None and not self._failing:
+            log.error("spool cannot take more: %s; the rings keep what they can hold", failed)
+        elif failed is None and self._failing:
+            log.info("spool takes again")
+        self._failing = str(failed or "")
 
-    def _take_ring(self, message: Received) -> None:
-        try:
-            layout = Layout.from_map(message.body)
-            self.rings.add(layout, message.fds[0], self._known)
-        except ProtocolError as error:
-            log.warning("ring refused: %s", error)
 
-    def _stopped(self) -> None:
-        """Sampling has ended: the sampler waits for what is left to be taken."""
-        self._sampler_stopped.set()
-        self._mark_others_gone()
-        with suppress(OSError):
-            self.drain.run()
-            self.sender.wake()
-
-    def _tell_drained(self, ring_id: str) -> None:
-        """May fail: a sampler that is gone has let go of its rings already."""
-        if self.sampler is not None:
-            with suppress(OSError):
-                self.sampler.send("drained", {"ring_id": ring_id})
+async def _cancel(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def shipper_main(config: Config, leave_fd: int) -> None:
@@ -225,5 +176,11 @@ async def _run(config: Config, leave_fd: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.set)
     if leave_fd >= 0:
-        loop.add_reader(leave_fd, leave.set)
+        loop.add_reader(leave_fd, _orphaned, loop, leave_fd, leave)
     await Shipper(config).run(leave)
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, leave_fd: int, leave: asyncio.Event) -> None:
+    # The end of a pipe stays readable for ever.
+    loop.remove_reader(leave_fd)
+    leave.set()

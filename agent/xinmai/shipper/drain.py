@@ -1,51 +1,38 @@
-"""From rings to spool: roll up, pack, account, append. A position moves only after the append."""
+"""From rings to spool: roll up, pack, account, append."""
 
 from __future__ import annotations
 
-import logging
-from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from fnmatch import fnmatch
 
 from xinmai import clock
-from xinmai.clock import Anchor
+from xinmai.clock import SECOND_NS, Anchor
+from xinmai.clocksync import clock_sync
 from xinmai.config import ShipperConfig
-from xinmai.shipper.events import read_event
-from xinmai.shipper.identity import Identity, make_inventory
+from xinmai.errors import Refused
+from xinmai.shipper.events import events_lost, read_event, ring_dropped
+from xinmai.shipper.identity import Identity
+from xinmai.shipper.inventories import Announced, Lanes, announce
 from xinmai.shipper.pending import Pending
-from xinmai.shipper.positions import pack_positions
-from xinmai.shipper.rings import Positions, Ring, RingSet
+from xinmai.shipper.rings import Ring, RingSet
+from xinmai.shipper.take import FOREVER_NS, How, Take, take_rows, take_windows
+from xinmai.shipper.writer import Totals, Writer
 from xinmai.spool.spools import SpoolSet
-from xinmai.wire.blocks import raw_block, rollup_block
-from xinmai.wire.codec import encode_batch, encode_inventory, schema_of
-from xinmai.wire.messages import (
-    AccountEntry,
-    Batch,
-    Block,
-    EventEntry,
-    Inventory,
-    Loss,
-    Stream,
-)
+from xinmai.wire.limits import MAX_BODY_BYTES
+from xinmai.wire.messages import EventEntry, Loss, Stream
+from xinmai_native import RingError
 
-CELLS_PER_BLOCK = 16_384
-"""Worst case 5 statistics of 10 bytes each, or a reason run a cell: a block stays in the limits."""
-EVENTS_PER_BATCH = 256
-FOREVER_NS = 2**62
-
-log = logging.getLogger("xinmai.shipper")
-
-
-@dataclass(slots=True)
-class Totals:
-    """Since this shipper started; the first three in readings."""
-
-    taken: int = 0
-    missed: int = 0
-    ring_overrun: int = 0
-    batches: int = 0
-    bytes: int = 0
+COLUMN_STREAMS: tuple[Stream, ...] = ("rollup", "raw")
+CELLS_PER_BLOCK = 4_096
+EVENTS_PER_BATCH = (256, 16, 1)
+"""Tried in turn until a batch is within the limits."""
+LOSSES_PER_BATCH = 256
+CELL_BYTES = 16
+"""A cell with all its statistics, as seldom as it takes so much."""
+LOSS_BYTES = 256
+PACKET_MARGIN_BYTES = 2_048
+LEAST_BATCH_BYTES = 512
+SYNCED_NS = 16 * SECOND_NS
 
 
 class Drain:
@@ -53,6 +40,7 @@ class Drain:
 
     Args:
         on_drained: told the id of each ring that is finished.
+        packet_bytes: largest message that the broker takes, as far as is known.
     """
 
     def __init__(
@@ -62,16 +50,28 @@ class Drain:
         rings: RingSet,
         spools: SpoolSet,
         on_drained: Callable[[str], None],
+        packet_bytes: Callable[[], int] = lambda: MAX_BODY_BYTES,
     ) -> None:
         self._identity, self._config = identity, config
         self._rings, self._spools = rings, spools
-        self._on_drained = on_drained
-        self._heads: list[str] = []
-        self._schema = ""
-        self._lane_base: dict[str, int] = {}
-        self._streams: dict[tuple[str, int], Stream] = {}
-        self.inventory: Inventory | None = None
-        self.totals = Totals()
+        self._on_drained, self._packet_bytes = on_drained, packet_bytes
+        self._writer = Writer(identity, spools, rings.positions)
+        self._announced: list[Announced] = []
+        self._losses: list[Loss] = []
+        self._news: list[EventEntry] = []
+        self._synced: bool | None = None
+        self._synced_until_ns = 0
+        self._limit_bytes = config.batch_bytes
+
+    @property
+    def totals(self) -> Totals:
+        """What was done since the start."""
+        return self._writer.totals
+
+    @property
+    def schemas(self) -> set[str]:
+        """Of the inventories in force."""
+        return {one.schema for one in self._announced}
 
     def run(self, *, final: bool = False) -> None:
         """Take everything that is ready.
@@ -80,101 +80,101 @@ class Drain:
             final: close every window, however young: nothing will come after it.
 
         Raises:
-            OSError: the spool cannot take more; positions stay, the rings keep what they hold.
+            OSError: a spool cannot take more; positions stay, the rings keep what they hold.
         """
-        while True:
-            heads = self._rings.heads()
-            anchor = clock.anchor()
-            self._announce(heads, anchor)
-            self._drain_columns(heads, anchor, final=final)
-            self._drain_events(heads, anchor)
-            finished = self._rings.take_finished()
-            for ring in finished:
-                self._on_drained(ring.layout.ring_id)
-            if not finished:
-                return
+        self._look_at_packets()
+        failed: OSError | None = None
+        changed = True
+        while changed and failed is None:
+            anchor = clock.anchor(synced=self._clock_synced())
+            self._announce(anchor)
+            for step in (self._drain_losses, self._drain_news, self._drain_events):
+                failed = _first_error(failed, step, anchor)
+            for stream in COLUMN_STREAMS:
+                failed = _first_error(failed, self._drain_columns, anchor, stream, final)
+            for ring in self._rings.take_finished():
+                self._on_drained(ring.id)
+            changed = self._has_other_heads()
+        if failed is not None:
+            raise failed
 
-    def _announce(self, heads: Sequence[Ring], anchor: Anchor) -> None:
+    def _has_other_heads(self) -> bool:
+        """Whether there are rings to read and they are not those announced."""
+        heads = self._rings.heads()
+        return bool(heads) and heads != [ring for one in self._announced for ring in one.rings]
+
+    def _clock_synced(self) -> bool | None:
+        now_ns = clock.mono_ns()
+        if now_ns >= self._synced_until_ns:
+            state = clock_sync()
+            self._synced = state.synced if state else None
+            self._synced_until_ns = now_ns + SYNCED_NS
+        return self._synced
+
+    def _announce(self, anchor: Anchor) -> None:
         """Make the inventory of the rings at hand current, if it is another one."""
-        ids = [ring.layout.ring_id for ring in heads]
-        if ids == self._heads and self._schema:
-            return
-        self._heads = ids
-        layouts = [ring.layout for ring in heads]
-        self.inventory = make_inventory(self._identity, layouts, anchor.real_ns)
-        self._schema = schema_of(self.inventory)
-        payload = encode_inventory(self.inventory)
-        for spool in self._spools:
-            spool.put_inventory(self._schema, payload)
-        self._lane_base, self._streams = {}, {}
-        base = 0
-        for ring in heads:
-            self._lane_base[ring.layout.ring_id] = base
-            for lane, entry in enumerate(ring.layout.lanes):
-                if entry.count:
-                    name = f"{ring.layout.plugin}/{entry.name}"
-                    raw = any(fnmatch(name, pattern) for pattern in self._config.raw)
-                    self._streams[ring.layout.ring_id, lane] = "raw" if raw else "rollup"
-                    base += 1
+        if self._has_other_heads():
+            self._announced = announce(
+                self._identity, self._rings.heads(), anchor.real_ns, self._stream_of
+            )
 
-    def _drain_columns(self, heads: Sequence[Ring], anchor: Anchor, *, final: bool) -> None:
-        batches: dict[Stream, Pending] = {}
-        for ring in heads:
-            for lane, entry in enumerate(ring.layout.lanes):
-                if not entry.count:
+    def _look_at_packets(self) -> None:
+        most = self._packet_bytes() - PACKET_MARGIN_BYTES
+        self._limit_bytes = max(LEAST_BATCH_BYTES, min(self._config.batch_bytes, most))
+
+    def _stream_of(self, ring: Ring, lane: int) -> Stream:
+        name = f"{ring.layout.plugin}/{ring.layout.lanes[lane].name}"
+        is_raw = any(fnmatch(name, pattern) for pattern in self._config.raw)
+        return "raw" if is_raw else "rollup"
+
+    def _drain_columns(self, anchor: Anchor, stream: Stream, final: bool) -> None:
+        for announced in self._announced:
+            pending = Pending(stream, announced, anchor)
+            for lanes in announced.lanes:
+                if lanes.stream != stream or lanes.ring.closed:
                     continue
-                stream = self._streams[ring.layout.ring_id, lane]
-                more = True
-                while more:
-                    batch = batches.setdefault(stream, Pending(stream, anchor))
-                    take = self._take_rows if stream == "raw" else self._take_windows
-                    more = take(ring, lane, batch, final or ring.gone)
-                    if batch.size_bytes >= self._config.batch_bytes:
-                        self._append(batches.pop(stream))
-        for batch in batches.values():
-            self._append(batch)
+                try:
+                    pending = self._drain_lanes(lanes, pending, final=final or lanes.ring.gone)
+                except RingError as error:
+                    self._drop(lanes.ring, error)
+            self._keep(pending)
 
-    def _take_windows(self, ring: Ring, lane: int, batch: Pending, final: bool) -> bool:
-        """Add one block of windows; True when the lane may have more."""
-        columns = ring.layout.lanes[lane].count
-        limit = max(1, CELLS_PER_BLOCK // columns)
-        kinds, width_ns = ring.kinds[lane], self._config.window_ns
-        close_ns = FOREVER_NS if final else self._close_before_ns(ring, lane, batch.anchor)
-        windows = ring.reader.windows(
-            lane, batch.position(ring, lane), width_ns, close_ns, limit, kinds
+    def _drain_lanes(self, lanes: Lanes, pending: Pending, *, final: bool) -> Pending:
+        """Read lanes of a ring; returns the batch that is not full yet."""
+        for lane, wire_lane in lanes.numbers:
+            more = True
+            while more:
+                take = self._take(lanes.ring, lane, wire_lane, pending, final=final)
+                more = take.more
+                if take:
+                    pending = self._add(pending, take)
+        return pending
+
+    def _add(self, pending: Pending, take: Take) -> Pending:
+        if pending.takes and pending.size_bytes + take.size_bytes > self._limit_bytes:
+            self._keep(pending)
+            pending = Pending(pending.stream, pending.announced, pending.anchor)
+        pending.add(take)
+        return pending
+
+    def _keep(self, pending: Pending) -> None:
+        if pending.takes:
+            self._writer.keep(pending)
+
+    def _take(
+        self, ring: Ring, lane: int, wire_lane: int, pending: Pending, *, final: bool
+    ) -> Take:
+        anchor, position = pending.anchor, pending.position(ring, lane)
+        how = How(
+            wire_lane=wire_lane,
+            width_ns=self._config.window_ns,
+            close_ns=FOREVER_NS if final else self._close_before_ns(ring, lane, anchor),
+            cells=min(CELLS_PER_BLOCK, self._limit_bytes // CELL_BYTES),
+            between=0 if position else self._rings.missed_between(ring, lane),
+            final=final,
         )
-        missed = self._between(ring, lane) * columns
-        if windows.n:
-            block = rollup_block(self._wire_lane(ring, lane), width_ns, windows, kinds)
-            batch.add(block, columns, windows.start_ns, windows.missed, windows.ticks)
-        overrun = windows.overrun * columns
-        if windows.n or overrun or missed:
-            batch.move(ring, lane, windows.next_position, overrun=overrun, missed=missed)
-        return windows.n == limit
-
-    def _take_rows(self, ring: Ring, lane: int, batch: Pending, _final: bool) -> bool:
-        """Add one block of rows at full rate; True when the lane may have more."""
-        columns = ring.layout.lanes[lane].count
-        limit = max(1, CELLS_PER_BLOCK // columns)
-        rows = ring.reader.rows(lane, batch.position(ring, lane), limit)
-        missed = self._between(ring, lane) * columns
-        if rows.n:
-            block = raw_block(self._wire_lane(ring, lane), rows, columns)
-            batch.add(block, columns, rows.scheduled_ns, rows.missed)
-        overrun = rows.overrun * columns
-        if rows.n or overrun or missed:
-            batch.move(ring, lane, rows.next_position, overrun=overrun, missed=missed)
-        return rows.n == limit
-
-    def _between(self, ring: Ring, lane: int) -> int:
-        """Ticks missed between the ring before and this one; asked once per lane of a new ring."""
-        name = ring.layout.lanes[lane].name
-        if ring.positions[lane] or (ring.layout.plugin, name) not in self._rings.marks:
-            return 0
-        first = ring.reader.rows(lane, 0, 1)
-        if not first.n:
-            return 0
-        return self._rings.missed_between(ring, lane, array("q", first.scheduled_ns)[0])
+        take = take_rows if pending.stream == "raw" else take_windows
+        return take(ring, lane, position, anchor, how)
 
     def _close_before_ns(self, ring: Ring, lane: int, anchor: Anchor) -> int:
         """Windows that end by then are closed even though no later row has come.
@@ -185,84 +185,60 @@ class Drain:
         period_ns = ring.reader.state(lane).period_ns or ring.layout.lanes[lane].period_ns
         return FOREVER_NS if period_ns >= self._config.window_ns else anchor.mono_ns - 2 * period_ns
 
-    def _wire_lane(self, ring: Ring, lane: int) -> int:
-        return self._lane_base[ring.layout.ring_id] + lane
+    def _drop(self, ring: Ring, error: RingError) -> None:
+        """What a hostile or damaged ring says is no reason to stop reading the others."""
+        self._rings.drop(ring, str(error))
+        self._news.append(ring_dropped(ring.layout.plugin, str(error)))
+        self._on_drained(ring.id)
 
-    def _append(self, batch: Pending) -> None:
-        if batch.is_empty:
-            return
-        account = batch.account()
-        self._put(
-            batch.stream,
-            batch.anchor,
-            batch.positions(self._rings.positions()),
-            blocks=batch.blocks,
-            account=account,
-            readings=[(entry.minute, entry.taken) for entry in account],
-        )
-        batch.settle()
-        self.totals.taken += batch.taken.total()
-        self.totals.missed += batch.missed.total()
-        self.totals.ring_overrun += batch.overrun.total()
+    def _drain_losses(self, anchor: Anchor) -> None:
+        self._losses += self._spools.take_losses()
+        while self._losses:
+            part = self._losses[: min(LOSSES_PER_BATCH, 1 + self._limit_bytes // LOSS_BYTES)]
+            self._writer.put_losses(self._announced[0], anchor, part)
+            del self._losses[: len(part)]
 
-    def _drain_events(self, heads: Sequence[Ring], anchor: Anchor) -> None:
-        losses = self._spools.take_losses()
-        if losses:
-            self._put("event", anchor, self._rings.positions(), losses=losses)
-        for ring in heads:
-            lane = len(ring.layout.lanes) - 1
-            while True:
-                at, overrun, records = ring.reader.records(
-                    lane, ring.positions[lane], EVENTS_PER_BATCH
-                )
-                if overrun:
-                    log.warning("events overrun: plugin=%s n=%d", ring.layout.plugin, overrun)
-                if not records:
-                    ring.positions[lane] = at
-                    break
-                events = [read_event(ring.layout.plugin, payload) for _, payload in records]
-                positions = self._rings.positions()
-                positions[ring.layout.ring_id][lane] = at
-                self._put("event", anchor, positions, events=events)
-                ring.positions[lane] = at
+    def _drain_news(self, anchor: Anchor) -> None:
+        if self._news:
+            self._writer.put_events(self._announced[0], anchor, self._news, {})
+            self._news = []
 
-    def _put(
-        self,
-        stream: Stream,
-        anchor: Anchor,
-        positions: Positions,
-        *,
-        blocks: Sequence[Block] = (),
-        events: Sequence[EventEntry] = (),
-        losses: Sequence[Loss] = (),
-        account: Sequence[AccountEntry] = (),
-        readings: Sequence[tuple[int, int]] = (),
-    ) -> None:
-        spool = self._spools[stream]
-        queue, seq = spool.next_identity()
-        payload = encode_batch(
-            Batch(
-                node=self._identity.node,
-                edge=self._identity.edge,
-                boot=self._identity.boot,
-                stream=stream,
-                queue=queue,
-                seq=seq,
-                schema=self._schema,
-                clock=anchor,
-                blocks=blocks,
-                events=events,
-                losses=losses,
-                account=account,
-                stand_in=bool(self.inventory and self.inventory.stand_in),
-            )
-        )
-        spool.append(
-            payload,
-            schema=self._schema,
-            meta=pack_positions(positions),
-            readings=readings,
-            losses=losses,
-        )
-        self.totals.batches += 1
-        self.totals.bytes += len(payload)
+    def _drain_events(self, anchor: Anchor) -> None:
+        for announced in self._announced:
+            for ring in announced.open_rings():
+                try:
+                    while self._take_events(ring, announced, anchor):
+                        pass
+                except RingError as error:
+                    self._drop(ring, error)
+
+    def _take_events(self, ring: Ring, announced: Announced, anchor: Anchor) -> bool:
+        """One batch of events; False when there are none left."""
+        lane, plugin = len(ring.layout.lanes) - 1, ring.layout.plugin
+        for count in EVENTS_PER_BATCH:
+            at, overrun, records = ring.reader.records(lane, ring.positions[lane], count)
+            events = [read_event(plugin, payload) for _, payload in records]
+            if overrun:
+                events.insert(0, events_lost(plugin, overrun))
+            if not events:
+                return False
+            if count > 1 and sum(len(payload) for _, payload in records) > self._limit_bytes:
+                continue
+            try:
+                self._writer.put_events(announced, anchor, events, {ring.id: {lane: at}})
+            except Refused:
+                continue
+            ring.positions[lane] = at
+            return True
+        raise RingError("an event is over a limit of the wire")
+
+
+def _first_error(
+    failed: OSError | None, step: Callable[..., None], *arguments: object
+) -> OSError | None:
+    """Run a step; one stream that is full must not stop the others."""
+    try:
+        step(*arguments)
+    except OSError as error:
+        return failed or error
+    return failed

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
+from xinmai.wire.codec import decode_inventory, encode_inventory
 from xinmai.wire.messages import DeviceEntry, Inventory, LaneEntry, SeriesEntry
 
 
@@ -48,6 +50,18 @@ def make_inventory(identity: Identity, layouts: Sequence[Layout], time_ns: int) 
         lanes=lanes,
         series=series,
     )
+
+
+def check_layout(identity: Identity, layout: Layout) -> None:
+    """Whether a collector will take the layout's inventory: a host runs vendor code.
+
+    Raises:
+        ProtocolError: it would refuse it, and every batch of this node with it.
+    """
+    try:
+        decode_inventory(encode_inventory(make_inventory(identity, [layout], 0)))
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ProtocolError(f"not a layout: {error!r}") from error
 
 
 def _devices(layout: Layout) -> list[DeviceEntry]:

@@ -1,106 +1,77 @@
-"""A batch in the making: blocks, account, and how far the rings will be read once it is kept."""
+"""A batch in the making: what was taken, the account, and how far the rings are read then."""
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xinmai.clock import Anchor
+from xinmai.shipper.inventories import Announced
 from xinmai.shipper.rings import Positions, Ring
+from xinmai.shipper.take import Take
 from xinmai.wire.messages import AccountEntry, Block, Stream
 
 
 @dataclass(slots=True)
 class Pending:
-    """One batch of a stream; counts are in readings."""
+    """One batch of a stream; nothing of it is final before `settle`."""
 
     stream: Stream
+    announced: Announced
     anchor: Anchor
-    blocks: list[Block] = field(default_factory=list)
+    takes: list[Take] = field(default_factory=list)
     size_bytes: int = 0
-    taken: Counter[int] = field(default_factory=Counter)
-    missed: Counter[int] = field(default_factory=Counter)
-    overrun: Counter[int] = field(default_factory=Counter)
-    _moves: dict[tuple[str, int], tuple[Ring, int]] = field(default_factory=dict)
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
-        return not (self.blocks or self.taken or self.missed)
+    def blocks(self) -> list[Block]:
+        """Of all takes."""
+        return [take.block for take in self.takes if take.block is not None]
 
     def position(self, ring: Ring, lane: int) -> int:
         """Where reading goes on."""
-        move = self._moves.get((ring.layout.ring_id, lane))
-        return move[1] if move else ring.positions[lane]
+        for take in reversed(self.takes):
+            if take.ring is ring and take.lane == lane:
+                return take.position
+        return ring.positions[lane]
 
-    def add(
-        self,
-        block: Block,
-        columns: int,
-        times_ns: bytes,
-        missed: bytes,
-        ticks: bytes | None = None,
-    ) -> None:
-        """Add a block and book its readings by the minute of their rows.
+    def add(self, take: Take) -> None:
+        """Add what was taken."""
+        self.takes.append(take)
+        self.size_bytes += take.size_bytes
 
-        Args:
-            block: as it will be sent.
-            columns: series of its lane.
-            times_ns: int64 per window or row.
-            missed: uint32 per window or row.
-            ticks: uint32 per window; None for rows.
-        """
-        self.blocks.append(block)
-        self.size_bytes += block_bytes(block)
-        times = array("q", times_ns)
-        counts: Iterable[int] = [1] * len(times) if ticks is None else array("I", ticks)
-        for time_ns, count, skipped in zip(times, counts, array("I", missed), strict=True):
-            minute = self.anchor.minute(time_ns)
-            self.taken[minute] += count * columns
-            if skipped:
-                self.missed[minute] += skipped * columns
-
-    def move(self, ring: Ring, lane: int, position: int, *, overrun: int, missed: int) -> None:
-        """Note how far a lane was read; what was lost or missed on the way counts for now."""
-        minute = self.anchor.minute(self.anchor.mono_ns)
-        if overrun:
-            self.taken[minute] += overrun
-            self.overrun[minute] += overrun
-        if missed:
-            self.missed[minute] += missed
-        self._moves[ring.layout.ring_id, lane] = (ring, position)
+    def halves(self) -> Sequence[Pending]:
+        """Two smaller batches in the same order; this one where it cannot be parted."""
+        middle = len(self.takes) // 2
+        if not middle:
+            return [self]
+        return [
+            Pending(self.stream, self.announced, self.anchor, takes)
+            for takes in (self.takes[:middle], self.takes[middle:])
+        ]
 
     def positions(self, before: Positions) -> Positions:
         """`before` as it will be once this batch is kept; changes it."""
-        for (ring_id, lane), (_, position) in self._moves.items():
-            before[ring_id][lane] = position
+        for take in self.takes:
+            before.setdefault(take.ring.id, {})[take.lane] = take.position
         return before
 
     def settle(self) -> None:
         """The batch is kept: move the rings' positions."""
-        for (_, lane), (ring, position) in self._moves.items():
-            ring.positions[lane] = position
+        for take in self.takes:
+            take.ring.positions[take.lane] = take.position
 
     def account(self) -> list[AccountEntry]:
-        """By minute."""
-        minutes = sorted({*self.taken, *self.missed, *self.overrun})
-        return [AccountEntry(m, self.taken[m], self.missed[m], self.overrun[m]) for m in minutes]
-
-
-def block_bytes(block: Block) -> int:
-    """About what a block adds to a body."""
-    blobs = (
-        block.time,
-        block.last,
-        block.ticks,
-        block.missed,
-        block.count,
-        block.min,
-        block.max,
-        block.sum,
-        block.late,
-        block.duration,
-    )
-    return sum(len(blob) for blob in blobs if blob) + 32 * len(block.reasons) + 64
+        """By minute (WIRE-46); what was overwritten or never began counts for now."""
+        taken, missed, overrun = Counter[int](), Counter[int](), Counter[int]()
+        now = self.anchor.minute(self.anchor.mono_ns)
+        for take in self.takes:
+            taken.update(take.taken)
+            missed.update(take.missed)
+            if take.overrun:
+                overrun[now] += take.overrun
+            if take.between:
+                missed[now] += take.between
+        taken.update(overrun)
+        minutes = sorted({*taken, *missed})
+        return [AccountEntry(m, taken[m], missed[m], overrun[m]) for m in minutes]

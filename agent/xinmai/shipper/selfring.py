@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from array import array
-from collections.abc import Sequence
 
 from xinmai import clock
-from xinmai.api import Reading, Series
+from xinmai.api import Reason, Series
 from xinmai.catalog import Kind
 from xinmai.layout import EVENT_LANE, LaneLayout, Layout
 from xinmai.sampler.plan import EVENT_BYTES
-from xinmai.sampler.pollers import encode_cell
-from xinmai.sampler.selfmetrics import rss_bytes
-from xinmai.shipper.sender import SendState
+from xinmai.shipper.sendstate import SendState
 from xinmai.spool.spools import SpoolSet
 from xinmai.wire.messages import STREAMS
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS, Ring
 
 PLUGIN = "shipper"
 _SLOTS = 64
+_RSS = 1
+"""Its place among the series."""
+_PAGE_BYTES = resource.getpagesize()
 
 
 class SelfRing:
@@ -28,6 +30,8 @@ class SelfRing:
     def __init__(self, period_ns: int) -> None:
         self._series = _series()
         self._period_ns = period_ns
+        self._due_ns = 0
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.ring = Ring(
             [
                 (LANE_COLUMNS, len(self._series), 0, _SLOTS, period_ns),
@@ -47,18 +51,33 @@ class SelfRing:
             ),
         )
 
+    @property
+    def id(self) -> str:
+        """Hex of the ring's id."""
+        return self.layout.ring_id
+
+    def close(self) -> None:
+        """Give ring and descriptors back."""
+        os.close(self._statm)
+        self.ring.close()
+
     def commit(self, sender: SendState, spools: SpoolSet) -> None:
         """Take one row now; its grid is the drain's."""
         begin_ns = clock.mono_ns()
         scheduled_ns = begin_ns // self._period_ns * self._period_ns
-        readings = _readings(sender, spools)
-        cells, reasons = array("q"), bytearray()
-        for series, reading in zip(self._series, readings, strict=True):
-            cell, reason = encode_cell(series, reading)
-            cells.append(cell)
-            reasons.append(reason)
+        missed = max(0, scheduled_ns - self._due_ns) // self._period_ns if self._due_ns else 0
+        self._due_ns = scheduled_ns + self._period_ns
+        cells, reasons = array("q", _readings(sender, spools)), bytearray(len(self._series))
+        cells[_RSS], reasons[_RSS] = self._rss_bytes()
         duration_ns = clock.mono_ns() - begin_ns
-        self.ring.commit(0, scheduled_ns, begin_ns, duration_ns, 0, cells, bytes(reasons))
+        self.ring.commit(0, scheduled_ns, begin_ns, duration_ns, missed, cells, bytes(reasons))
+
+    def _rss_bytes(self) -> tuple[int, int]:
+        """Resident memory and no reason, or none and the reason."""
+        try:
+            return int(os.pread(self._statm, 64, 0).split()[1]) * _PAGE_BYTES, 0
+        except (OSError, ValueError, IndexError):
+            return 0, int(Reason.UNSUPPORTED)
 
 
 def _series() -> list[Series]:
@@ -97,10 +116,11 @@ def _one(
     )
 
 
-def _readings(sender: SendState, spools: SpoolSet) -> Sequence[Reading]:
-    out: list[Reading] = [
+def _readings(sender: SendState, spools: SpoolSet) -> list[int]:
+    """In the order of `_series`."""
+    out = [
         time.process_time_ns(),
-        rss_bytes(),
+        0,
         int(sender.connected),
         sender.connects,
         sender.messages,
@@ -108,7 +128,7 @@ def _readings(sender: SendState, spools: SpoolSet) -> Sequence[Reading]:
         sender.refused,
         sender.unstored_bytes,
     ]
-    for stream in STREAMS:
-        state = spools[stream].state()
+    for spool in spools:
+        state = spool.state()
         out += [state.bytes, state.records]
     return out

@@ -1,4 +1,4 @@
-"""From spool to broker: two windows, resend by what the collector says it holds (design: delivery).
+"""From spool to broker: one connection after another, two windows (design: delivery).
 
 A PUBACK means that the broker has a message, nothing more. What frees the spool is `stored`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,43 +15,23 @@ from xinmai import clock
 from xinmai.config import ShipperConfig
 from xinmai.errors import BrokerRefused, Refused, TransportError
 from xinmai.shipper.identity import Identity
+from xinmai.shipper.outbox import Item, Outbox
+from xinmai.shipper.sendstate import SendState
+from xinmai.shipper.sentences import Sentences
 from xinmai.spool.spools import SpoolSet
-from xinmai.transport import Backoff, BrokerAddress, Message, Transport, Will
+from xinmai.transport import Backoff, BrokerAddress, Disconnected, Message, Transport, Will
 from xinmai.wire.codec import decode_stored, encode_status
-from xinmai.wire.messages import STREAMS, Ranges, Status, Stored, Stream
+from xinmai.wire.limits import MAX_BODY_BYTES
+from xinmai.wire.messages import Status, Stored
 from xinmai.wire.topics import Topics
 
-RESEND_AFTER_S = 5.0
 STABLE_S = 60.0
-PAUSE_AFTER_REFUSAL_S = 5.0
 PACKET_TOO_LARGE = 149
+TAKEN_OVER = 142
+MAX_SEQ = 2**48
+"""No node gives so many: a `stored` that names more would use up the seqs of a queue."""
 
 log = logging.getLogger("xinmai.shipper")
-
-Key = tuple[Stream, str, int]
-
-
-@dataclass(slots=True)
-class SendState:
-    """For `status` and self-metrics."""
-
-    connected: bool = False
-    protocol: str = ""
-    url: str = ""
-    connects: int = 0
-    messages: int = 0
-    bytes: int = 0
-    resent: int = 0
-    refused: int = 0
-    unstored_bytes: int = 0
-    collector: str = ""
-    error: str = ""
-
-
-@dataclass(slots=True)
-class _Sent:
-    size: int
-    acked: bool = False
 
 
 @dataclass(slots=True)
@@ -60,11 +40,18 @@ class _Session:
 
     transport: Transport
     announced: set[str] = field(default_factory=set)
-    flying: set[asyncio.Task[None]] = field(default_factory=set)
+    flying: dict[asyncio.Task[None], Item] = field(default_factory=dict)
+    failure: BaseException | None = None
 
 
 class Sender:
-    """Owns the connection; told of new records by `wake`."""
+    """Owns the connection; told of new records by `wake`.
+
+    Args:
+        next_session: gives each connection its number (WIRE-20).
+        schemas: of the inventories in force, which are not cleared from the broker.
+        now_s: a monotonic clock.
+    """
 
     def __init__(
         self,
@@ -74,47 +61,70 @@ class Sender:
         spools: SpoolSet,
         next_session: Callable[[], int],
         *,
+        schemas: Callable[[], set[str]] = set,
         backoff: Backoff | None = None,
+        now_s: Callable[[], float] = lambda: clock.mono_ns() / clock.SECOND_NS,
     ) -> None:
         self._identity, self._address, self._config = identity, address, config
-        self._spools = spools
-        self._next_session = next_session
+        self._spools, self._next_session, self._schemas = spools, next_session, schemas
         self._topics = Topics(identity.edge, identity.node)
-        self._backoff = backoff or Backoff()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._sent: dict[Key, _Sent] = {}
-        self._cursor: dict[Stream, tuple[str, int]] = {stream: ("", 0) for stream in STREAMS}
-        self._collector: tuple[str, int] | None = None
-        self._progress_s = 0.0
-        self._resend_s = RESEND_AFTER_S
+        self._backoff, self._now_s = backoff or Backoff(), now_s
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        self._delivered: asyncio.Event | None = None
+        self._retained: set[str] = set()
         self._session_number = 0
-        self._leaving = False
+        self._leaving = self._away = self._contested = False
+        self._refusals: dict[str, str] = {}
+        self._say = Sentences(log)
+        self.packet_bytes = MAX_BODY_BYTES
+        """Largest payload that the broker takes, as far as is known."""
+        self._learned_bytes = MAX_BODY_BYTES
         self.state = SendState(url=address.url)
+        self.outbox = Outbox(spools, config, self.state, now_s)
 
     def wake(self) -> None:
         """There may be something new to send."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """Connect, send, and come back, until `leave`."""
-        while not self._leaving:
-            try:
-                await self._connect_and_send()
-            except TransportError as error:
-                self._note_loss(str(error))
-                await asyncio.sleep(self._backoff.delay_s())
-
     def leave(self) -> None:
         """Say goodbye and end `run`, connected or not."""
         self._leaving = True
         self._wake.set()
+        self._hurry.set()
 
-    def _note_loss(self, why: str) -> None:
-        if self.state.connected or not self.state.error:
-            log.warning("broker away: url=%s error=%s", self._address.url, why)
-        self.state.connected = False
-        self.state.error = why
+    async def until_delivered(self, timeout_s: float) -> bool:
+        """Wait until everything in the spool is stored; False when the time is over."""
+        self.outbox.hurry()
+        if self.outbox.delivered:
+            return True
+        self._delivered = asyncio.Event()
+        self._wake.set()
+        self._hurry.set()
+        return await _within(self._delivered, timeout_s)
+
+    async def run(self) -> None:
+        """Connect, send, and come back, until `leave`."""
+        while not self._leaving:
+            began_s = self._now_s()
+            try:
+                await self._connect_and_send()
+            except TransportError as error:
+                self._note_loss(error, self._now_s() - began_s)
+                self._hurry.clear()
+                if not self._leaving:
+                    await _within(self._hurry, self._backoff.delay_s())
+
+    def _note_loss(self, error: TransportError, lasted_s: float) -> None:
+        if self.state.connected and lasted_s > STABLE_S:
+            self._backoff.stable()
+            self._say.forget()
+            self._contested = False
+        self._contested |= isinstance(error, Disconnected) and error.code == TAKEN_OVER
+        if not self._away:
+            self._say.once(
+                logging.WARNING, "broker away: url=%s error=%s", self._address.url, error
+            )
+        self._away, self.state.connected, self.state.error = True, False, str(error)
 
     async def _connect_and_send(self) -> None:
         self._session_number = self._next_session()
@@ -122,225 +132,32 @@ class Sender:
         client_id = f"xinmai-{self._identity.node}"
         async with Transport(self._address, client_id, will=will) as transport:
             self._note_connected(transport)
-            session = _Session(transport)
-            await transport.publish(
-                self._topics.status, encode_status(self._status(online=True)), retain=True
-            )
+            await self._publish_status(transport, online=True)
             await transport.subscribe([self._topics.stored])
-            started_s = self._now_s()
-            self._start_over()
-            try:
-                await self._serve(session)
-            finally:
-                self.state.connected = False
-                if self._now_s() - started_s > STABLE_S:
-                    self._backoff.stable()
-                await _cancel(session.flying)
+            self.outbox.start()
+            await self._serve(_Session(transport))
+            await self._publish_status(transport, online=False)
+        self.state.connected = False
 
     def _note_connected(self, transport: Transport) -> None:
-        log.info("broker connected: url=%s mqtt=%s", self._address.url, transport.protocol)
-        self.state.connected, self.state.error = True, ""
+        # Where two clients fight for one id, a connection is no reason to be glad.
+        if not self._contested:
+            self.state.error = ""
+        self._refusals.clear()
+        self._say.once(
+            logging.INFO,
+            "broker connected: url=%s mqtt=%s",
+            self._address.url,
+            transport.protocol,
+        )
+        self._away, self.state.connected = False, True
         self.state.protocol = transport.protocol
         self.state.connects += 1
+        self.packet_bytes = min(transport.maximum_packet_bytes, self._learned_bytes)
 
-    async def _serve(self, session: _Session) -> None:
-        """Until one of the two ends: by `leave`, or by the connection's end."""
-        tasks = {
-            asyncio.create_task(self._listen(session), name="shipper-stored"),
-            asyncio.create_task(self._send_loop(session), name="shipper-send"),
-        }
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancel(tasks)
-        for task in done:
-            task.result()
-
-    async def _listen(self, session: _Session) -> None:
-        async for message in session.transport.messages():
-            self._take_stored(message)
-
-    async def _send_loop(self, session: _Session) -> None:
-        while not self._leaving:
-            self._wake.clear()
-            self._resend_if_due()
-            await self._send_ready(session)
-            if self._is_delivered():
-                self._idle.set()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._wait_s())
-        await session.transport.publish(
-            self._topics.status, encode_status(self._status(online=False)), retain=True
-        )
-
-    def _wait_s(self) -> float | None:
-        return self._resend_s if self._sent else None
-
-    async def _send_ready(self, session: _Session) -> None:
-        limit = min(self._config.in_flight, session.transport.receive_maximum)
-        for key, size in self._ready():
-            if self.state.unstored_bytes + size > self._config.unstored_bytes and self._sent:
-                return
-            while len(session.flying) >= limit:
-                await asyncio.wait(session.flying, return_when=asyncio.FIRST_COMPLETED)
-            self._raise_failed(session)
-            await self._send_one(session, key, size)
-        self._raise_failed(session)
-
-    def _raise_failed(self, session: _Session) -> None:
-        for task in [task for task in session.flying if task.done()]:
-            session.flying.discard(task)
-            task.result()
-
-    def _ready(self) -> Iterator[tuple[Key, int]]:
-        """Records not sent in this connection, by priority of streams, oldest first."""
-        for stream in STREAMS:
-            queue, after = self._cursor[stream]
-            for queue_id, seq, size in self._spools[stream].unstored(queue, after):
-                if (stream, queue_id, seq) not in self._sent:
-                    yield (stream, queue_id, seq), size
-
-    async def _send_one(self, session: _Session, key: Key, size: int) -> None:
-        stream, queue, seq = key
-        self._cursor[stream] = (queue, seq)
-        record = self._spools[stream].read(queue, seq)
-        if record is None:
-            return
-        if record.key and record.key not in session.announced:
-            await self._announce(session, stream, record.key)
-        self._sent[key] = _Sent(size)
-        self.state.unstored_bytes += size
-        task = asyncio.create_task(
-            self._publish(session.transport, key, record.payload), name=f"publish-{stream}-{seq}"
-        )
-        session.flying.add(task)
-        task.add_done_callback(lambda _: self._wake.set())
-
-    async def _announce(self, session: _Session, stream: Stream, schema: str) -> None:
-        payload = self._spools[stream].inventory(schema)
-        if payload is not None:
-            await session.transport.publish(self._topics.inventory(schema), payload, retain=True)
-        session.announced.add(schema)
-
-    async def _publish(self, transport: Transport, key: Key, payload: bytes) -> None:
-        stream, queue, seq = key
-        topic = self._topics.event if stream == "event" else self._topics.batch
-        try:
-            await transport.publish(topic, payload)
-        except BrokerRefused as refusal:
-            await self._refused(key, refusal)
-            return
-        self.state.messages += 1
-        self.state.bytes += len(payload)
-        if self._config.confirm == "puback":
-            self._mark(stream, queue, [(seq, seq)])
-        elif key in self._sent:
-            self._sent[key].acked = True
-
-    async def _refused(self, key: Key, refusal: BrokerRefused) -> None:
-        """Too large will never fit: set aside. Anything else may be allowed later: keep it."""
-        stream, queue, seq = key
-        self.state.refused += 1
-        if refusal.code == PACKET_TOO_LARGE:
-            log.error("batch refused for good: stream=%s seq=%d %s", stream, seq, refusal)
-            self._spools[stream].discard(queue, seq, seq, "refused")
-            self._drop_sent(key)
-            return
-        if self.state.error != str(refusal):
-            log.error("broker refuses: stream=%s %s", stream, refusal)
-        self.state.error = str(refusal)
-        await asyncio.sleep(PAUSE_AFTER_REFUSAL_S)
-        self._drop_sent(key)
-        self._cursor[stream] = ("", 0)
-
-    def _take_stored(self, message: Message) -> None:
-        try:
-            stored = decode_stored(message.payload)
-        except Refused as error:
-            log.warning("stored refused: %s", error)
-            return
-        if stored.node != self._identity.node or stored.edge != self._identity.edge:
-            return
-        collector = (stored.collector, stored.session)
-        if self._collector is not None and collector != self._collector:
-            log.info("collector changed: collector=%s, sending again", stored.collector)
-            self._forget_acked()
-        self._collector = collector
-        self.state.collector = stored.collector
-        self._apply(stored)
-        self._wake.set()
-
-    def _apply(self, stored: Stored) -> None:
-        before = len(self._sent)
-        for stream, queues in stored.streams.items():
-            for queue, ranges in queues.items():
-                self._mark(stream, queue, ranges)
-                self._resend_gaps(stream, queue, ranges)
-        if len(self._sent) < before:
-            self._progress_s = self._now_s()
-            self._resend_s = RESEND_AFTER_S
-
-    def _mark(self, stream: Stream, queue: str, ranges: Ranges) -> None:
-        self._spools[stream].mark_stored(queue, ranges)
-        for key in [key for key in self._sent if key[0] == stream and key[1] == queue]:
-            if any(first <= key[2] <= last for first, last in ranges):
-                self._drop_sent(key)
-
-    def _resend_gaps(self, stream: Stream, queue: str, ranges: Ranges) -> None:
-        """Acknowledged, not stored, but something behind it is: the broker dropped it."""
-        if not ranges:
-            return
-        newest = ranges[-1][1]
-        gaps = [
-            key
-            for key, sent in self._sent.items()
-            if key[0] == stream and key[1] == queue and key[2] < newest and sent.acked
-        ]
-        for key in gaps:
-            self._drop_sent(key)
-            self.state.resent += 1
-        if gaps:
-            self._cursor[stream] = ("", 0)
-
-    def _resend_if_due(self) -> None:
-        """No progress for a while with batches unstored: send them all again, ever more slowly."""
-        if not any(sent.acked for sent in self._sent.values()):
-            self._progress_s = self._now_s()
-            return
-        if self._now_s() - self._progress_s >= self._resend_s:
-            self.state.resent += len(self._sent)
-            self._forget_acked()
-            self._resend_s = min(60.0, 2 * self._resend_s)
-
-    def _start_over(self) -> None:
-        """A new connection: whatever the old one sent may be lost."""
-        self._sent.clear()
-        self._forget_acked()
-
-    def _forget_acked(self) -> None:
-        """What the broker took counts as never sent; what is on its way stays."""
-        self._sent = {key: sent for key, sent in self._sent.items() if not sent.acked}
-        self.state.unstored_bytes = sum(sent.size for sent in self._sent.values())
-        self._cursor = {stream: ("", 0) for stream in STREAMS}
-        self._progress_s = self._now_s()
-
-    def _drop_sent(self, key: Key) -> None:
-        sent = self._sent.pop(key, None)
-        if sent is not None:
-            self.state.unstored_bytes -= sent.size
-
-    def _is_delivered(self) -> bool:
-        return not self._sent and next(self._ready(), None) is None
-
-    async def until_delivered(self, timeout_s: float) -> bool:
-        """Wait until everything in the spool is stored; False when the time is over."""
-        self._idle.clear()
-        self._wake.set()
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
+    async def _publish_status(self, transport: Transport, *, online: bool) -> None:
+        status = encode_status(self._status(online=online))
+        await transport.publish(self._topics.status, status, retain=True)
 
     def _status(self, *, online: bool) -> Status:
         return Status(
@@ -353,12 +170,173 @@ class Sender:
             agent=self._identity.agent,
         )
 
-    @staticmethod
-    def _now_s() -> float:
-        return clock.mono_ns() / clock.SECOND_NS
+    async def _serve(self, session: _Session) -> None:
+        """Until one of the two ends: by `leave`, or by the connection's end."""
+        works = {
+            asyncio.create_task(self._listen(session.transport), name="shipper-stored"),
+            asyncio.create_task(self._send_loop(session), name="shipper-send"),
+        }
+        try:
+            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel([*works, *session.flying])
+        try:
+            for work in done:
+                work.result()
+        except Disconnected as error:
+            if error.code == PACKET_TOO_LARGE:
+                self._learn(session)
+            raise
+
+    def _learn(self, session: _Session) -> None:
+        """The broker did not say beforehand what is too large for it: it was what was in flight."""
+        largest = max((item.size for item in session.flying.values()), default=MAX_BODY_BYTES)
+        self._learned_bytes = min(self._learned_bytes, largest - 1)
+
+    async def _listen(self, transport: Transport) -> None:
+        async for message in transport.messages():
+            self._take_stored(message)
+
+    def _take_stored(self, message: Message) -> None:
+        try:
+            stored = self._read_stored(message.payload)
+        except Refused as error:
+            self._say.once(logging.WARNING, "stored refused: %s", error, key="stored")
+            return
+        self.outbox.stored(stored)
+        self._wake.set()
+
+    def _read_stored(self, payload: bytes) -> Stored:
+        stored = decode_stored(payload)
+        if (stored.edge, stored.node) != (self._identity.edge, self._identity.node):
+            raise Refused("origin", "node", "not this node's")
+        for queues in stored.streams.values():
+            if any(last > MAX_SEQ for ranges in queues.values() for _, last in ranges):
+                raise Refused("value", "streams", f"a seq over {MAX_SEQ}")
+        return stored
+
+    async def _send_loop(self, session: _Session) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._leaving:
+            self._wake.clear()
+            if session.failure is not None:
+                raise session.failure
+            self.outbox.resend_if_due()
+            await self._send_ready(session)
+            await self._clear_superseded(session)
+            if self._delivered is not None and self.outbox.delivered:
+                self._delivered.set()
+            wait_s = self.outbox.wait_s()
+            timer = None if wait_s is None else loop.call_later(wait_s, self._wake.set)
+            await self._wake.wait()
+            if timer is not None:
+                timer.cancel()
+
+    async def _send_ready(self, session: _Session) -> None:
+        limit = min(self._config.in_flight, session.transport.receive_maximum)
+        while len(session.flying) < limit and (item := self.outbox.next()) is not None:
+            await self._send_one(session, item)
+
+    async def _send_one(self, session: _Session, item: Item) -> None:
+        record = self._spools[item.stream].read(item.queue, item.seq)
+        if record is None:
+            self.outbox.skip(item)
+        elif item.size > self._learned_bytes:
+            self._give_up(item, f"over {self._learned_bytes} bytes, which ended a connection")
+        elif record.key and record.key not in session.announced:
+            # What is to be sent next may be another record after that.
+            await self._announce(session, item, record.key)
+        else:
+            self.outbox.sending(item)
+            self._fly(session, item, record.payload)
+
+    def _fly(self, session: _Session, item: Item, payload: bytes) -> None:
+        name = f"publish-{item.stream}-{item.seq}"
+        task = asyncio.create_task(self._publish(session.transport, item, payload), name=name)
+        session.flying[task] = item
+        task.add_done_callback(lambda task: self._land(session, task))
+
+    def _land(self, session: _Session, task: asyncio.Task[None]) -> None:
+        """What did not arrive stays in `flying`, for `_learn`."""
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            del session.flying[task]
+        session.failure = session.failure or error
+        self._wake.set()
+
+    async def _announce(self, session: _Session, item: Item, schema: str) -> None:
+        """An inventory goes before the first batch that names it (WIRE-31)."""
+        payload = self._spools[item.stream].inventory(schema)
+        if payload is None:
+            self._say.once(logging.ERROR, "inventory is missing: schema=%s", schema)
+        else:
+            topic = self._topics.inventory(schema)
+            try:
+                await session.transport.publish(topic, payload, retain=True)
+            except BrokerRefused as refusal:
+                self._note_refusal(refusal)
+                self.outbox.pause(item.stream)
+                return
+            self._note_taken(topic)
+            self._retained.add(schema)
+        session.announced.add(schema)
+
+    async def _clear_superseded(self, session: _Session) -> None:
+        """Take inventories off the broker that nothing held here names any more."""
+        if len(self._retained) < 2 or self._delivered is not None:
+            return
+        named = self._schemas().union(*(spool.schemas() for spool in self._spools))
+        for schema in self._retained - named:
+            with suppress(BrokerRefused):
+                await session.transport.publish(self._topics.inventory(schema), b"", retain=True)
+            self._retained.discard(schema)
+            session.announced.discard(schema)
+
+    async def _publish(self, transport: Transport, item: Item, payload: bytes) -> None:
+        topic = self._topics.event if item.stream == "event" else self._topics.batch
+        try:
+            await transport.publish(topic, payload)
+        except BrokerRefused as refusal:
+            if refusal.code == PACKET_TOO_LARGE:
+                self._give_up(item, str(refusal))
+            else:
+                self.state.refused += 1
+                self._note_refusal(refusal)
+                self.outbox.refused(item)
+            return
+        self._note_taken(topic)
+        self.state.messages += 1
+        self.state.bytes += len(payload)
+        self.outbox.acked(item)
+
+    def _give_up(self, item: Item, why: str) -> None:
+        """It will never fit: those behind it must not wait (D5)."""
+        self.state.refused += 1
+        what = "batch given up: stream=%s seq=%d %s; others like it are counted"
+        self._say.once(logging.ERROR, what, item.stream, item.seq, why, key=f"big {item.stream}")
+        self._spools[item.stream].discard(item.queue, item.seq, item.seq, "refused")
+        self.outbox.forget(item)
+
+    def _note_refusal(self, refusal: BrokerRefused) -> None:
+        """It may be allowed later: keep the record, say it once."""
+        self._refusals[refusal.topic] = self.state.error = str(refusal)
+        self._say.once(logging.ERROR, "broker refuses, trying again: %s", refusal)
+
+    def _note_taken(self, topic: str) -> None:
+        if self._refusals.pop(topic, None) is not None:
+            self.state.error = next(iter(self._refusals.values()), "")
+            log.info("broker takes again: topic=%s", topic)
 
 
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+async def _within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event; False when the time is over."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)
+    return event.is_set()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

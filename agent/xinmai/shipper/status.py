@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from xinmai import clock
 from xinmai.clock import SECOND_NS
 from xinmai.shipper.rings import Ring
-from xinmai.shipper.selfring import PLUGIN
-from xinmai.wire.messages import STREAMS
 
 if TYPE_CHECKING:
     from xinmai.shipper.daemon import Shipper
 
 SOCKET_NAME = "status.sock"
 STALE_PERIODS = 2
-_GRACE_NS = SECOND_NS
+GRACE_NS = SECOND_NS
 
 
 class StatusServer:
@@ -57,40 +55,47 @@ class StatusServer:
 def snapshot(shipper: Shipper) -> dict[str, Any]:
     """The answer of `status --json`; keys are frozen by a test."""
     now_ns = clock.mono_ns()
-    rings = {ring.layout.plugin: ring for ring in shipper.rings.all()}
-    plugins = [_plugin(told, rings, now_ns) for told in shipper.plugins]
-    healthy = shipper.sampler is not None and all(
-        not plugin["stuck"] and plugin["state"] in ("running", "unavailable", "disabled")
-        for plugin in plugins
-    )
+    rings = shipper.rings.newest()
+    plugins = [
+        _plugin(told, rings, shipper.rings.damaged, now_ns) for told in shipper.sampler.plugins
+    ]
+    healthy = shipper.sampler.connected and bool(plugins) and all(map(_is_well, plugins))
     return {
         "healthy": healthy,
         "node": shipper.identity.node,
         "edge": shipper.identity.edge,
         "agent": shipper.identity.agent,
-        "sampler": "connected" if shipper.sampler else "away",
+        "sampler": "connected" if shipper.sampler.connected else "away",
         "plugins": plugins,
         "lanes": [lane for ring in rings.values() for lane in _lanes(ring, now_ns)],
-        "spool": [asdict(shipper.spools[stream].state()) for stream in STREAMS],
+        "spool": [asdict(spool.state()) for spool in shipper.spools],
         "transport": asdict(shipper.sender.state),
         "totals": asdict(shipper.drain.totals),
     }
 
 
-def _plugin(told: Mapping[str, Any], rings: Mapping[str, Ring], now_ns: int) -> dict[str, Any]:
+def _is_well(plugin: Mapping[str, Any]) -> bool:
+    return not plugin["stuck"] and plugin["state"] in ("running", "unavailable", "disabled")
+
+
+def _plugin(
+    told: Mapping[str, Any], rings: Mapping[str, Ring], damaged: Mapping[str, str], now_ns: int
+) -> dict[str, Any]:
     """Health is the age of the newest row, never that a process lives (A2)."""
-    ring = rings.get(str(told["name"]))
+    name, state, reason = (str(told.get(key, "")) for key in ("name", "state", "reason"))
     age_s, stale = None, ""
-    if ring is not None and ring.layout.plugin != PLUGIN:
-        age_s, stale = _freshness(ring, now_ns)
-    state = str(told["state"])
+    if name in rings:
+        age_s, stale = _freshness(rings[name], now_ns)
+    elif state == "running":
+        stale = "no ring of it is here"
+    stale = damaged.get(name, stale)
     stuck = state == "stuck" or (state == "running" and bool(stale))
     return {
-        "name": told["name"],
+        "name": name,
         "state": "stuck" if stuck else state,
         "newest_age_s": age_s,
         "stuck": stuck,
-        "reason": told["reason"] or stale,
+        "reason": reason or (stale if stuck else ""),
     }
 
 
@@ -102,33 +107,33 @@ def _freshness(ring: Ring, now_ns: int) -> tuple[float | None, str]:
             continue
         state = ring.reader.state(index)
         newest_ns = max(newest_ns, state.begin_ns)
-        age_ns = now_ns - state.begin_ns
-        period_ns = state.period_ns or lane.period_ns
-        if state.begin_ns and age_ns > STALE_PERIODS * period_ns + _GRACE_NS:
+        # A lane that never had a row is as old as its ring.
+        age_ns = now_ns - (state.begin_ns or ring.added_ns)
+        period_ns = state.period_ns if state.period_ns > 0 else lane.period_ns
+        if age_ns > STALE_PERIODS * period_ns + GRACE_NS:
             stale = f"lane {lane.name}: no row for {age_ns / SECOND_NS:.1f} s"
+        elif age_ns < -GRACE_NS:
+            stale = f"lane {lane.name}: its newest row is {-age_ns / SECOND_NS:.1f} s ahead"
     return ((now_ns - newest_ns) / SECOND_NS if newest_ns else None), stale
 
 
-def _lanes(ring: Ring, now_ns: int) -> list[dict[str, Any]]:
-    out = []
-    for index, lane in enumerate(ring.layout.lanes):
+def _lanes(ring: Ring, now_ns: int) -> Iterator[dict[str, Any]]:
+    for index, (lane, (_, _, _, slots)) in enumerate(
+        zip(ring.layout.lanes, ring.reader.lanes, strict=True)
+    ):
         if not lane.count:
             continue
         state = ring.reader.state(index)
-        slots = ring.reader.lanes[index][3]
-        period_ns = state.period_ns or lane.period_ns
-        out.append(
-            {
-                "plugin": ring.layout.plugin,
-                "lane": lane.name,
-                "period_ns": period_ns,
-                "series": lane.count,
-                "committed": state.committed,
-                "missed": state.missed,
-                "late_mean_ns": state.late_ns // state.committed if state.committed else None,
-                "late_max_ns": state.late_max_ns,
-                "age_s": (now_ns - state.begin_ns) / SECOND_NS if state.begin_ns else None,
-                "span_s": slots * period_ns / SECOND_NS,
-            }
-        )
-    return out
+        period_ns = state.period_ns if state.period_ns > 0 else lane.period_ns
+        yield {
+            "plugin": ring.layout.plugin,
+            "lane": lane.name,
+            "period_ns": period_ns,
+            "series": lane.count,
+            "committed": state.committed,
+            "missed": state.missed,
+            "late_mean_ns": state.late_ns // state.committed if state.committed else None,
+            "late_max_ns": state.late_max_ns,
+            "age_s": (now_ns - state.begin_ns) / SECOND_NS if state.begin_ns else None,
+            "span_s": slots * period_ns / SECOND_NS,
+        }

@@ -15,6 +15,8 @@ from xinmai_plugins.link.tables import INTERFACE, PORT, PORT_HARDWARE, Row
 
 NET, IB = "/sys/class/net", "/sys/class/infiniband"
 
+NET_LANE = "net"
+"""Interfaces share one lane: what can hang there hangs on the kernel's one lock for all of them."""
 DOWN_STATES = ("down", "lowerlayerdown", "notpresent", "dormant", "testing")
 ACTIVE = "4"
 
@@ -70,6 +72,7 @@ class Link(Plugin):
             hw_id=interface_id(self.context, name),
             pci_bdf=pci_bdf(self.context, f"{base}/device"),
             attributes=_known(facts),
+            lane=NET_LANE,
         )
 
     def _adapter(self, name: str) -> Device:

@@ -61,4 +61,4 @@ def test_installed_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
 
     text = capsys.readouterr().out
     for name in ("example", "host", "hwmon", "link", "rapl", "self"):
-        assert f" {name} " in text
+        assert f"\n{name} " in text
