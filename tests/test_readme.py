@@ -161,7 +161,7 @@ def test_scripts_are_executable() -> None:
 
 def test_make_knows_its_targets() -> None:
     done = subprocess.run(
-        ["make", "--dry-run", "up", "ARGS=--for 20s"],
+        ["make", "--no-print-directory", "--dry-run", "up", "ARGS=--for 20s"],
         cwd=ROOT,
         capture_output=True,
         text=True,
