@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from xinmai import clock
 from xinmai.cli.options import add_config_options, add_json_option, config_from
 from xinmai.cli.output import note, print_json, print_table, say
 from xinmai.shipper.status import SOCKET_NAME
@@ -28,9 +29,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         answer = ask(path)
     except OSError as error:
+        why = _explained(path, error)
         if args.json:
-            print_json(_absent(str(error)))
-        note(f"no agent answers at {path}: {error}; start one with: xinmai agent (or xinmai up)")
+            print_json(_absent(why))
+        note(why)
         return 1
     if args.json:
         print_json({key: answer[key] for key in _absent("")})
@@ -43,19 +45,44 @@ def ask(path: Path) -> dict[str, Any]:
     """The agent's whole answer.
 
     Raises:
-        OSError: nobody listens, or no answer within TIMEOUT_S.
+        OSError: nobody listens, no answer within TIMEOUT_S, or one that is not understood.
     """
+    deadline_ns = clock.mono_ns() + int(TIMEOUT_S * clock.SECOND_NS)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(TIMEOUT_S)
         sock.connect(str(path))
         parts = []
-        while part := sock.recv(_CHUNK_BYTES):
+        while part := _receive(sock, deadline_ns):
             parts.append(part)
     try:
         answer: dict[str, Any] = json.loads(b"".join(parts))
-    except ValueError as error:
-        raise OSError("the agent's answer broke off") from error
+        if not answer.keys() >= _absent("").keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise OSError("the agent's answer is not understood: is it of another version?") from error
     return answer
+
+
+def _receive(sock: socket.socket, deadline_ns: int) -> bytes:
+    """The whole answer has to be there by the deadline, not each piece of it."""
+    left_ns = deadline_ns - clock.mono_ns()
+    if left_ns <= 0:
+        raise TimeoutError
+    sock.settimeout(left_ns / clock.SECOND_NS)
+    return sock.recv(_CHUNK_BYTES)
+
+
+def _explained(path: Path, error: OSError) -> str:
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return (
+            f"the agent at {path} does not answer within {TIMEOUT_S:g} s: its shipper is stopped "
+            "or hangs; look at the process xm-shipper"
+        )
+    if isinstance(error, PermissionError):
+        return f"not allowed to ask the agent at {path}: run this as its user or in its group"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return f"no agent answers at {path}; start one with: xinmai agent (or xinmai up)"
+    return f"cannot ask the agent at {path}: {error}"
 
 
 def _absent(error: str) -> dict[str, Any]:

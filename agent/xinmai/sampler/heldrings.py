@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-from xinmai.layout import Layout
 
 HELD_RINGS = 8
 
@@ -16,9 +14,15 @@ log = logging.getLogger("xinmai.sampler")
 
 @dataclass(slots=True)
 class HeldRing:
-    """One generation of one host; `fd` is -1 once it is let go."""
+    """One generation of one host; `fd` is -1 once it is let go.
 
-    layout: Layout
+    Args:
+        body: the layout as the host sent it.
+    """
+
+    plugin: str
+    ring_id: str
+    body: Mapping[str, object]
     fd: int
     gone: bool = False
 
@@ -42,20 +46,18 @@ class HeldRings:
     def __len__(self) -> int:
         return len(self._rings)
 
-    def add(self, layout: Layout, fd: int) -> HeldRing:
+    def add(self, ring: HeldRing) -> HeldRing:
         """Take a ring and its descriptor over."""
-        ring = HeldRing(layout, fd)
-        self._rings[layout.ring_id] = ring
-        mine = [one for one in self if one.layout.plugin == layout.plugin]
+        self._rings[ring.ring_id] = ring
+        mine = [one for one in self if one.plugin == ring.plugin]
         for oldest in mine[:-HELD_RINGS]:
             self._lose(oldest)
         return ring
 
     def _lose(self, ring: HeldRing) -> None:
-        plugin = ring.layout.plugin
-        if plugin not in self._losing:
-            log.warning("no shipper drains: plugin=%s, the oldest rings are dropped", plugin)
-        self._losing.add(plugin)
+        if ring.plugin not in self._losing:
+            log.warning("no shipper drains: plugin=%s, the oldest rings are dropped", ring.plugin)
+        self._losing.add(ring.plugin)
         self._drop(ring)
 
     def mark_gone(self, ring_id: str) -> HeldRing | None:
@@ -71,12 +73,12 @@ class HeldRings:
         ring = self._rings.get(ring_id)
         if ring is None or not ring.gone:
             return False
-        self._losing.discard(ring.layout.plugin)
+        self._losing.discard(ring.plugin)
         self._drop(ring)
         return True
 
     def _drop(self, ring: HeldRing) -> None:
-        del self._rings[ring.layout.ring_id]
+        del self._rings[ring.ring_id]
         ring.close()
 
     def close(self) -> None:

@@ -19,13 +19,16 @@ from xinmai.clock import SECOND_NS
 from xinmai.manifest import PluginSource, check_config
 from xinmai.sampler.budget import CallBudget
 from xinmai.sampler.generation import Generation
-from xinmai.sampler.leaving import Leaving
+from xinmai.sampler.leaving import GivenUp, Leaving
 from xinmai.sampler.plan import OwnReadings, Plan, make_plan
 from xinmai.sampler.settings import HostSettings
 from xinmai.sampler.survey import Survey, make_survey
 
-LANES_STOP_NS = SECOND_NS
+TURN_NS = SECOND_NS
+"""How often a plugin is asked for events and changes."""
+LANES_STOP_NS = 800_000_000
 STALLED_NS = 2 * SECOND_NS
+GIVEN_UP = "left in the middle of a call that did not end"
 CALM_NS = 60 * SECOND_NS
 LONGEST_WAIT_NS = 60 * SECOND_NS
 
@@ -43,7 +46,7 @@ class Host:
         self._survey = Survey((), ())
         self._current: Generation | None = None
         self._number = 0
-        self._next_second_ns = 0
+        self._next_turn_ns = 0
         self._slowed: dict[str, int] = {}
         self._failing: set[str] = set()
         self._changes = Changes()
@@ -67,10 +70,12 @@ class Host:
             while not self._leaving.asked:
                 self._wait()
                 self._run_due()
+        except GivenUp:
+            return self._stop(GIVEN_UP)
         except BaseException:
             self._stop()
             raise
-        return self._stop()
+        return self._stop(self._leaving.reason)
 
     @property
     def _generation(self) -> Generation:
@@ -100,7 +105,7 @@ class Host:
         )
         generation.start()
         self._tell_layout()
-        self._next_second_ns = (clock.mono_ns() // SECOND_NS + 1) * SECOND_NS
+        self._next_turn_ns = (clock.mono_ns() // TURN_NS + 1) * TURN_NS
 
     def _plan(self, own_readings: OwnReadings) -> Plan:
         return make_plan(
@@ -120,7 +125,7 @@ class Host:
 
     def _wait(self) -> None:
         pollers = self._generation.pollers
-        due_ns = min([self._next_second_ns, *(poller.due_ns for poller in pollers)])
+        due_ns = min([self._next_turn_ns, *(poller.due_ns for poller in pollers)])
         self._leaving.wait(max(0, due_ns - clock.mono_ns()) / SECOND_NS)
 
     def _run_due(self) -> None:
@@ -128,12 +133,12 @@ class Host:
             now_ns = clock.mono_ns()
             if poller.due_ns <= now_ns and not self._leaving.asked:
                 poller.run(now_ns)
-        if self._next_second_ns <= clock.mono_ns() and not self._leaving.asked:
-            self._every_second()
+        if self._next_turn_ns <= clock.mono_ns() and not self._leaving.asked:
+            self._every_turn()
 
-    def _every_second(self) -> None:
+    def _every_turn(self) -> None:
         now_ns = clock.mono_ns()
-        self._next_second_ns = (now_ns // SECOND_NS + 1) * SECOND_NS
+        self._next_turn_ns = (now_ns // TURN_NS + 1) * TURN_NS
         if not self._generation.told:
             self._tell_layout()
         with self._guarded("events"):
@@ -181,17 +186,17 @@ class Host:
         self._changes.note(now_ns)
         self._discover()
 
-    def _stop(self) -> str:
+    def _stop(self, reason: str = "") -> str:
+        self._leaving.closing()
         stuck = self._current.stop(LANES_STOP_NS) if self._current else []
         if stuck:
             # Shutting a library down under a thread that is inside it crashes (A5).
             return f"left with lanes stuck: {', '.join(stuck)}"
-        self._leaving.closing()
         try:
             self._plugin.close()
         except Exception:
             self._log.exception("plugin failed: call=close")
-        return self._leaving.reason or "stopped"
+        return reason or "stopped"
 
 
 class Changes:
@@ -249,6 +254,8 @@ def host_main(
     leaving.arm()
     try:
         reason = Host(source, settings, channel, leaving).run()
+    except GivenUp:
+        reason = GIVEN_UP
     except Unavailable as gone:
         say(channel, "unavailable", {"what": gone.what, "on": gone.on, "fix": gone.fix})
         return 0

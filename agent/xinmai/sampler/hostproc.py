@@ -69,7 +69,7 @@ class HostProcess:
         self.channel: Channel | None = None
         self.abandoned: Abandoned | None = None
         self._deadlines = deadlines or Deadlines()
-        self._started_ns = self._hung_up_ns = self._again_ns = 0
+        self._started_ns = self._leaving_ns = self._again_ns = 0
         self._delay_s, self._again_s = FIRST_DELAY_S, LAST_DELAY_S
         self._ending: tuple[State, str] | None = None
         self._said = ""
@@ -119,7 +119,7 @@ class HostProcess:
         verbose = self._delay_s == FIRST_DELAY_S
         self.pid, self.channel = fork_host(self.source, self.settings, verbose=verbose)
         self._ending = None
-        self._started_ns, self._hung_up_ns = clock.mono_ns(), 0
+        self._started_ns, self._leaving_ns = clock.mono_ns(), 0
         self.note(State.STARTING, "")
         return self.channel
 
@@ -133,10 +133,17 @@ class HostProcess:
             self._ending = (State.FAILED, str(body.get("error", "")))
         elif message.kind == "bye":
             self._ending = (State.STOPPED, str(body.get("reason", "")))
+        if self._ending:
+            self._leave()
 
     def refuse(self, reason: str) -> None:
         """What it sent cannot be used: that is why it will end."""
         self._ending = (State.FAILED, reason)
+        self._leave()
+
+    def _leave(self) -> None:
+        """From now on it is to end: a thread of it that hangs in the kernel could keep it alive."""
+        self._leaving_ns = self._leaving_ns or clock.mono_ns()
 
     def running(self, layout: Layout, reader: RingReader) -> None:
         """The host has handed over a ring."""
@@ -154,7 +161,7 @@ class HostProcess:
         if self.channel is not None:
             self.channel.close()
             self.channel = None
-            self._hung_up_ns = clock.mono_ns()
+            self._leave()
 
     def look(self, now_ns: int) -> Stall | None:
         """Once a second: what hangs, if anything does; the state follows."""
@@ -178,9 +185,9 @@ class HostProcess:
 
     def _stall(self, now_ns: int) -> Stall | None:
         after_ns = self._deadlines.stuck_ns
-        if self._hung_up_ns:
+        if self._leaving_ns:
             why = f"{self._ending[1]}; " if self._ending else ""
-            since_ns, text = self._hung_up_ns, f"{why}was to leave and has not ended"
+            since_ns, text = self._leaving_ns, f"{why}was to leave and has not ended"
         elif self.layout is None or self.reader is None:
             after_ns = self._deadlines.start_ns
             since_ns, text = self._started_ns, f"did not finish its start in {_seconds(after_ns)}"

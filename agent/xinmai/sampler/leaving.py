@@ -10,10 +10,14 @@ from contextlib import suppress
 from xinmai.channel import Channel
 from xinmai.errors import ProtocolError
 
-DEADLINE_S = 1.5
+DEADLINE_S = 1.0
 """A call that Python can interrupt is given up then; one inside a library is never cut short."""
 CLOSE_S = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGIO, signal.SIGALRM, signal.SIGCHLD)
+
+
+class GivenUp(BaseException):
+    """Raised into the plugin's call that outlasts the deadline for leaving."""
 
 
 class Leaving:
@@ -23,6 +27,7 @@ class Leaving:
         self.asked = False
         self.reason = ""
         self._channel = channel
+        self._last_chance = False
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def arm(self) -> None:
@@ -47,6 +52,7 @@ class Leaving:
 
     def closing(self) -> None:
         """The plugin is out of its calls and gives things back: that may take longer."""
+        self._last_chance = True
         signal.setitimer(signal.ITIMER_REAL, CLOSE_S)
 
     def wait(self, timeout_s: float) -> None:
@@ -70,6 +76,9 @@ class Leaving:
             self.ask()
 
     def _give_up(self) -> None:
+        if not self._last_chance:
+            self.closing()
+            raise GivenUp
         with suppress(OSError):
-            self._channel.send("bye", {"reason": "left in the middle of a call that did not end"})
+            self._channel.send("bye", {"reason": "left while it closed, which did not end"})
         os._exit(0)

@@ -93,6 +93,6 @@ class SelfMeter:
 def rss_bytes() -> Reading:
     """Resident memory of this process, or why there is none."""
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE_BYTES
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return Missing(Reason.UNSUPPORTED)

@@ -22,7 +22,7 @@ from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
 from xinmai.manifest import PluginSource
 from xinmai.sampler.clients import Clients, Message
-from xinmai.sampler.heldrings import HeldRings
+from xinmai.sampler.heldrings import HeldRing, HeldRings
 from xinmai.sampler.hostproc import HostProcess, State
 from xinmai.sampler.ready import why_not
 from xinmai.sampler.settings import HostSettings
@@ -156,8 +156,9 @@ class Supervisor:
             raise ProtocolError(f"{len(reader.lanes)} lanes came as {len(layout.lanes)}")
         self._mark_gone(host)
         host.running(layout, reader)
-        ring = self._rings.add(layout, message.fds.pop(0))
-        self._clients.tell(Message("ring", layout.to_map(), ring))
+        fd = message.fds.pop(0)
+        ring = self._rings.add(HeldRing(layout.plugin, layout.ring_id, message.body, fd))
+        self._clients.tell(Message("ring", ring.body, ring))
         self._tell_plugins()
 
     def _mark_gone(self, host: HostProcess) -> None:
@@ -192,9 +193,9 @@ class Supervisor:
         """Everything a shipper needs, first every ring still held, oldest first."""
         yield Message("hello", {"node": self._config.node.name, "pid": os.getpid()})
         for ring in self._rings:
-            yield Message("ring", ring.layout.to_map(), ring)
+            yield Message("ring", ring.body, ring)
             if ring.gone:
-                yield Message("gone", {"ring_id": ring.layout.ring_id})
+                yield Message("gone", {"ring_id": ring.ring_id})
         yield Message("plugins", {"plugins": self._told})
 
     def _hear(self, message: Received) -> None:
@@ -244,7 +245,7 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), deadline - loop.time())
         for ring in self._rings:
-            log.warning("ring left undrained: ring=%s", ring.layout.ring_id)
+            log.warning("ring left undrained: plugin=%s ring=%s", ring.plugin, ring.ring_id)
 
 
 def sampler_main(

@@ -30,8 +30,9 @@ QUICK = {
     "xinmai.sampler.supervisor:TURN_S": 0.1,
     "xinmai.sampler.supervisor:DRAIN_GRACE_S": 0.2,
     "xinmai.sampler.hostproc:FIRST_DELAY_S": 0.05,
+    "xinmai.sampler.host:TURN_NS": 100 * MS,
 }
-DEADLINES = {"stuck_ns": 300 * MS, "start_ns": 1000 * MS, "abandon": 4, "grace_ns": 1000 * MS}
+DEADLINES = {"stuck_ns": 200 * MS, "start_ns": 1000 * MS, "abandon": 4, "grace_ns": 500 * MS}
 
 
 @dataclass

@@ -17,15 +17,18 @@ from xinmai.sampler.heldrings import HELD_RINGS, HeldRing, HeldRings
 from xinmai_native import LANE_COLUMNS, Ring
 
 
-def layout(ring_id: str = "0a", plugin: str = "tiny") -> Layout:
-    return Layout(plugin, 1, ring_id, False, (), ())
-
-
-def held(ring_id: str = "0a") -> HeldRing:
+def held() -> HeldRing:
+    """A real ring, as a client takes it."""
     ring = Ring([(LANE_COLUMNS, 1, 0, 16, 10**9)])
-    one = HeldRing(layout(ring.id.hex()), os.dup(ring.fd))
+    ring_id = ring.id.hex()
+    body = Layout("tiny", 1, ring_id, False, (), ()).to_map()
+    one = HeldRing("tiny", ring_id, body, os.dup(ring.fd))
     ring.close()
     return one
+
+
+def memory(ring_id: str, plugin: str = "tiny") -> HeldRing:
+    return HeldRing(plugin, ring_id, {}, os.memfd_create("ring"))
 
 
 class Rig:
@@ -128,11 +131,11 @@ async def test_ring_let_go_while_it_waits_is_passed_over(rig: Rig) -> None:
         rig.clients.tell(Message("filler", {"text": "x" * 60_000}))
     first, second = held(), held()
     for ring in (first, second):
-        rig.clients.tell(Message("ring", ring.layout.to_map(), ring))
+        rig.clients.tell(Message("ring", ring.body, ring))
     first.close()
     rig.clients.tell(Message("last", {}))
     await rig.settle(client, 13)
-    assert list(client.rings) == [second.layout.ring_id]
+    assert list(client.rings) == [second.ring_id]
     assert client.kinds[-2:] == ["ring", "last"]
     second.close()
 
@@ -173,9 +176,9 @@ async def test_client_that_leaves_in_the_middle_is_forgotten(rig: Rig) -> None:
 def test_the_oldest_rings_of_a_plugin_go_first() -> None:
     rings = HeldRings()
     ids = [f"{number:02}" for number in range(HELD_RINGS + 3)]
-    other = rings.add(layout("ff", "other"), os.memfd_create("ring"))
-    fds = [rings.add(layout(ring_id), os.memfd_create("ring")) for ring_id in ids]
-    assert [ring.layout.ring_id for ring in rings] == ["ff", *ids[3:]]
+    other = rings.add(memory("ff", "other"))
+    fds = [rings.add(memory(ring_id)) for ring_id in ids]
+    assert [ring.ring_id for ring in rings] == ["ff", *ids[3:]]
     assert [ring.fd for ring in fds[:3]] == [-1, -1, -1]
     assert other.fd >= 0
     rings.close()
@@ -186,7 +189,7 @@ def test_the_oldest_rings_of_a_plugin_go_first() -> None:
 @pytest.mark.statement("CTL-20")
 def test_only_a_gone_ring_is_drained_and_once() -> None:
     rings = HeldRings()
-    ring = rings.add(layout(), os.memfd_create("ring"))
+    ring = rings.add(memory("0a"))
     assert not rings.drained("0a")
     assert rings.mark_gone("0a") is ring
     assert rings.mark_gone("0a") is None

@@ -44,6 +44,7 @@ def busiest_gap_ns(rows: list[int]) -> int:
 @pytest.mark.fault("A1")
 @pytest.mark.fault("A22")
 @pytest.mark.fault("B10")
+@pytest.mark.fault("B8")
 @pytest.mark.fault("A7")
 @pytest.mark.statement("CTL-12")
 def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -73,14 +74,14 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
         pids = run.host_pids()
         opened = len(descriptors(run.process.pid))
         committed = steady.reader.state(0).committed
-        time.sleep(2.5)
+        time.sleep(2.0)
         assert run.host_pids() == pids
         assert len(descriptors(run.process.pid)) == opened
         assert [threads(pid) for pid in run.host_pids("hangs")] == [["xm-host-hangs"]] * 2
 
         # 50 ms a row; the machine of the tests is busy.
         state = steady.reader.state(0)
-        assert state.committed - committed > 25
+        assert state.committed - committed > 20
         assert state.missed < 20
 
         # SIGTERM is all that a process inside a driver may get.
@@ -96,7 +97,7 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
 @pytest.mark.statement("CTL-12")
 def test_host_that_may_be_killed_is_and_its_device_is_tried_again(tmp_path: Path) -> None:
     hangs = plugin(tmp_path, "hangs", HANGS_WHEN_TOLD, vendor="Tiny", kill_safe=True)
-    constants = {"xinmai.sampler.hostproc:LAST_DELAY_S": 3.0}
+    constants = {"xinmai.sampler.hostproc:LAST_DELAY_S": 2.0}
     deadlines = {**DEADLINES, "grace_ns": 300 * MS}
     with sampler(tmp_path, hangs, constants=constants, deadlines=deadlines) as run:
         client = run.connect()
@@ -115,7 +116,6 @@ def test_host_that_may_be_killed_is_and_its_device_is_tried_again(tmp_path: Path
 
 
 @pytest.mark.fault("A21")
-@pytest.mark.fault("A3")
 def test_hung_lane_of_a_free_plugin_is_reported_and_kept(
     tmp_path: Path, hanging_pread: Path
 ) -> None:
@@ -129,7 +129,7 @@ def test_hung_lane_of_a_free_plugin_is_reported_and_kept(
         reason = client.until_state("files", "stuck")
         assert reason.startswith(f"stuck in {tmp_path}/files/stuck, lane fast:stuck, ")
         assert reason.endswith("kernel state S")
-        time.sleep(1.5)  # beyond the time after which a serial plugin's host is given up
+        time.sleep(1.2)  # beyond the time after which a serial plugin's host is given up
         [pid] = run.host_pids("files")
         assert threads(pid) == ["xm-host-files", "xm-lane-0", "xm-lane-1"]
         assert client.until_rows(ring, "hw.temperature", "good", 5)[-1] == 41_500
@@ -141,17 +141,38 @@ def test_hung_lane_of_a_free_plugin_is_reported_and_kept(
 @pytest.mark.fault("B6")
 def test_start_that_never_ends_is_told_and_given_up(tmp_path: Path) -> None:
     sources = [plugin(tmp_path, "never", OPEN_HANGS), plugin(tmp_path, "steady")]
-    deadlines = {**DEADLINES, "start_ns": 400 * MS}
+    deadlines = {**DEADLINES, "start_ns": 300 * MS}
     with sampler(tmp_path, *sources, deadlines=deadlines) as run:
         client = run.connect()
         client.until_ring("steady")
-        client.until_state("never", "stuck", "did not finish its start in 0.4 s")
+        client.until_state("never", "stuck", "did not finish its start in 0.3 s")
         eventually(lambda: len(run.host_pids("never")) == 2, "a second attempt")
         client.until_state("never", "starting")
         client.until_state("never", "stuck")
-        time.sleep(2)
+        time.sleep(1.5)
         assert len(run.host_pids("never")) == 2
         assert client.pump().plugins["never"]["state"] == "stuck"
+
+
+@pytest.mark.statement("CTL-12")
+def test_host_that_says_bye_and_stays_is_given_up(tmp_path: Path) -> None:
+    """A thread in the kernel can keep a process whose main thread has left."""
+    body = """
+    def changed(self):
+        import socket
+        for fd in range(3, 64):
+            try:
+                sock = socket.socket(fileno=os.dup(fd))
+            except OSError:
+                continue
+            sock.send(b"\\x93\\x01\\xa3bye\\x81\\xa6reason\\xa4done")
+        time.sleep(1000)
+    """
+    with sampler(tmp_path, plugin(tmp_path, "stays", body, threading="free")) as run:
+        client = run.connect()
+        first = client.until_ring("stays")
+        client.until_state("stays", "stuck", "done; was to leave and has not ended")
+        client.until_ring("stays", but=first.layout.ring_id)
 
 
 @pytest.mark.fault("A22")
