@@ -8,6 +8,7 @@ one, or when nothing is stored for a while. Does no I/O but reading the spool's 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -58,10 +59,16 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Feed:
-    """A stream's live or old records in order; `again` holds those to be repeated."""
+    """A stream's live or old records in order.
+
+    Args:
+        again: those to be repeated.
+        is_spent: no other can come: the old ones are all sent.
+    """
 
     cursor: tuple[str, int] = ("", 0)
-    again: dict[tuple[str, int], _Sent] = field(default_factory=dict)
+    again: OrderedDict[tuple[str, int], _Sent] = field(default_factory=OrderedDict)
+    is_spent: bool = False
 
 
 @dataclass(slots=True)
@@ -107,9 +114,9 @@ class Outbox:
         """A new connection: whatever the old one sent may be lost."""
         for stream in STREAMS:
             self._sent[stream].clear()
-            queue, seq = self._spools[stream].next_identity()
-            self._border[stream] = (queue, seq)
-            self._live[stream], self._old[stream] = _Feed((queue, seq - 1)), _Feed()
+            queue, seq = self._newest(stream)
+            self._border[stream] = (queue, seq + 1)
+            self._live[stream], self._old[stream] = _Feed((queue, seq)), _Feed()
         self._pauses.clear()
         self._acked = self._state.unstored_bytes = 0
         self._progress()
@@ -147,12 +154,19 @@ class Outbox:
     def _peek(self, stream: Stream, feed: _Feed) -> Item | None:
         for sent in feed.again.values():
             return sent.item
+        if feed.is_spent or feed.cursor == self._newest(stream):
+            return None
         for queue, seq, size in self._spools[stream].unstored(*feed.cursor):
             if self._is_live(stream, queue, seq) != (feed is self._live[stream]):
+                feed.is_spent = feed is self._old[stream]
                 return None
             if (queue, seq) not in self._sent[stream]:
                 return Item(stream, queue, seq, size)
         return None
+
+    def _newest(self, stream: Stream) -> tuple[str, int]:
+        queue, seq = self._spools[stream].next_identity()
+        return queue, seq - 1
 
     def _is_live(self, stream: Stream, queue: str, seq: int) -> bool:
         border = self._border[stream]
@@ -176,6 +190,8 @@ class Outbox:
         self._order += 1
         times = before.times + 1 if before else 1
         self._sent[item.stream][item.queue, item.seq] = _Sent(item, self._order, now_s, times)
+        if not self._state.unstored_bytes:
+            self._quiet_s = now_s
         self._state.unstored_bytes += item.size
         if not self._is_live(item.stream, item.queue, item.seq):
             begun_s = max(self._old_due_s, now_s - BURST_S)
@@ -252,7 +268,9 @@ class Outbox:
 
     def resend_if_due(self) -> None:
         """Nothing is stored for a while though the broker has it: again, ever more slowly."""
-        if self._acked and self._now_s() - self._quiet_s >= self._resend_s:
+        if not self._acked:
+            self._quiet_s = self._now_s()
+        elif self._now_s() - self._quiet_s >= self._resend_s:
             self._repeat_all()
             self._quiet_s = self._now_s()
             self._resend_s = min(RESEND_AT_MOST_S, 2 * self._resend_s)
@@ -288,7 +306,7 @@ class Outbox:
         """When to ask again though nothing happened; None: when something does."""
         now_s = self._now_s()
         waits = [pause.until_s - now_s for pause in self._pauses.values() if now_s < pause.until_s]
-        if self._acked:
+        if self._state.unstored_bytes:
             waits.append(self._quiet_s + self._resend_s - now_s)
         if not self._old_may_go():
             waits.append(max(self._old_due_s - now_s, BURST_S / 2))

@@ -204,7 +204,9 @@ class Sender:
             self._say.once(logging.WARNING, "stored refused: %s", error, key="stored")
             return
         self.outbox.stored(stored)
-        self._wake.set()
+        # Most words only confirm what was sent a moment ago: no reason to look further.
+        if self._delivered or len(self._retained) > 1 or self.outbox.next() is not None:
+            self._wake.set()
 
     def _read_stored(self, payload: bytes) -> Stored:
         stored = decode_stored(payload)
@@ -263,7 +265,8 @@ class Sender:
         if (error := task.exception()) is None:
             del session.flying[task]
         session.failure = session.failure or error
-        self._wake.set()
+        if error is not None or self._delivered or self.outbox.next() is not None:
+            self._wake.set()
 
     async def _announce(self, session: _Session, item: Item, schema: str) -> None:
         """An inventory goes before the first batch that names it (WIRE-31)."""
@@ -304,6 +307,7 @@ class Sender:
                 self.state.refused += 1
                 self._note_refusal(refusal)
                 self.outbox.refused(item)
+            self._wake.set()
             return
         self._note_taken(topic)
         self.state.messages += 1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xinmai.shipper.daemon import Shipper
 
 SOCKET_NAME = "status.sock"
+PATIENCE_S = 2.0
 STALE_PERIODS = 2
 GRACE_NS = SECOND_NS
 
@@ -44,10 +45,11 @@ class StatusServer:
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             writer.write(json.dumps(snapshot(self._shipper)).encode())
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(PATIENCE_S):
                 await writer.drain()
         except (ConnectionError, TimeoutError):
-            pass
+            # Closing alone would wait for the client to read.
+            writer.transport.abort()
         finally:
             writer.close()
 

@@ -18,7 +18,7 @@ RUNS_PER_BLOCK = 8_192
 MAX_READINGS = 2**36
 """Overwritten or missed in one read: a day of a kilohertz lane of 800 series is less."""
 AHEAD_NS = 60 * SECOND_NS
-FOREVER_NS = 2**62
+FOREVER_NS = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -75,11 +75,14 @@ def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How)
     """
     columns, kinds = ring.layout.lanes[lane].count, ring.kinds[lane]
     limit = max(1, how.cells // columns)
+    committed = ring.reader.state(lane).committed if how.final else 0
     while True:
         windows = ring.reader.windows(lane, position, how.width_ns, how.close_ns, limit, kinds)
         if windows.n <= 1 or len(windows.reasons) <= RUNS_PER_BLOCK:
             break
         limit = windows.n // 2
+    if not windows.n and windows.next_position < committed:
+        raise RingError(f"lane {lane} has a row of a time that never ends")
     take = _new_take(ring, lane, windows, how)
     take.more = windows.n == limit or (how.final and windows.n > 0)
     if windows.n:

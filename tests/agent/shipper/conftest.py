@@ -1,15 +1,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from agent.shipper.rig import Clock, Rig
+from agent.shipper.rig import MIB, Clock, Rig
 from xinmai.config import ShipperConfig
 
-MakeRig = Callable[..., Rig]
+DEFAULT = ShipperConfig()
+
+
+class MakeRig(Protocol):
+    """A rig with a configuration of the test's own."""
+
+    def __call__(
+        self, config: ShipperConfig = ..., *, budget_bytes: int = ..., packet_bytes: int = ...
+    ) -> Rig: ...
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +35,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def make_rig(tmp_path: Path, clock: Clock) -> Iterator[MakeRig]:
-    """Rigs with a configuration of the test's own."""
     made: list[Rig] = []
 
-    def make(**options: object) -> Rig:
-        config = {key: options.pop(key) for key in list(options) if hasattr(ShipperConfig, key)}
-        rig = Rig(tmp_path / "spool", clock, ShipperConfig(**config), **options)  # type: ignore[arg-type]
-        made.append(rig)
-        return rig
+    def make(
+        config: ShipperConfig = DEFAULT,
+        *,
+        budget_bytes: int = 64 * MIB,
+        packet_bytes: int = MIB,
+    ) -> Rig:
+        made.append(Rig(tmp_path / "spool", clock, config, budget_bytes, packet_bytes))
+        return made[-1]
 
     yield make
     for rig in made:
-        rig.spools.close()
+        rig.close()
 
 
 @pytest.fixture
@@ -48,4 +59,4 @@ def rig(make_rig: MakeRig) -> Rig:
 @pytest.fixture
 def raw_rig(make_rig: MakeRig) -> Rig:
     """Every lane at full rate: each row can be told apart."""
-    return make_rig(raw=("*",))
+    return make_rig(ShipperConfig(raw=("*",)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ WALL_NS = 1_790_000_000 * SECOND_NS // MINUTE_NS * MINUTE_NS
 """Wall time of the monotonic zero: a whole minute."""
 IDENTITY = Identity("n1", "local", "ab" * 16, "0.1")
 TICK_NS = 100_000_000
+MIB = 2**20
 
 
 class Clock:
@@ -178,14 +180,16 @@ class Reading:
 
 @dataclass
 class Rig:
-    """Rings, drain and spools of one shipper run; `again` is the next run."""
+    """Rings, drain and spools of one shipper run."""
 
     directory: Path
     clock: Clock
     config: ShipperConfig = ShipperConfig()
-    budget_bytes: int = 64 * 2**20
-    packet_bytes: int = 2**20
+    budget_bytes: int = 64 * MIB
+    packet_bytes: int = MIB
     drained: list[str] = field(default_factory=list)
+    is_open: bool = True
+    following: list[Rig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spools = SpoolSet(self.directory, budget_bytes=self.budget_bytes, floor_bytes=0)
@@ -199,19 +203,39 @@ class Rig:
             lambda: self.packet_bytes,
         )
 
+    def close(self) -> None:
+        for rig in self.following:
+            rig.close()
+        if self.is_open:
+            self.spools.close()
+        self.is_open = False
+
     def add(self, *hosts: Host) -> None:
         for host in hosts:
             self.rings.add(host.layout, host.ring.fd)
 
-    def again(self, *hosts: Host) -> Rig:
-        """The next run, after this one is gone; it is given these rings."""
-        self.spools.close()
-        return self.reopened(*hosts)
+    def run(self, now_ns: int = 0, *, final: bool = False) -> None:
+        """Drain, after moving the clock where a time is given."""
+        self.clock.now_ns = now_ns or self.clock.now_ns
+        self.drain.run(final=final)
 
-    def reopened(self, *hosts: Host) -> Rig:
-        following = Rig(self.directory, self.clock, self.config, self.budget_bytes)
-        following.add(*hosts)
-        return following
+    def again(self, *hosts: Host) -> Rig:
+        """The next run, after this one has ended; it is given these rings."""
+        self.close()
+        return self._following(self.directory, hosts)
+
+    def killed(self, *hosts: Host) -> Rig:
+        """The next run as if this one were killed now."""
+        number = len(list(self.directory.parent.iterdir()))
+        copy = self.directory.with_name(f"spool{number}")
+        shutil.copytree(self.directory, copy)
+        return self._following(copy, hosts)
+
+    def _following(self, directory: Path, hosts: Sequence[Host]) -> Rig:
+        rig = Rig(directory, self.clock, self.config, self.budget_bytes, self.packet_bytes)
+        self.following.append(rig)
+        rig.add(*hosts)
+        return rig
 
     def payloads(self, stream: Stream) -> list[bytes]:
         spool = self.spools[stream]
