@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from xinmai.broker import free_port
+
 T = TypeVar("T")
 
 AGENT, SAMPLER, SHIPPER, COLLECTOR = "xm-agent", "xm-sampler", "xm-shipper", "xm-collector"
@@ -34,6 +36,7 @@ class UpRun:
     base: Path
     options: list[str] = field(default_factory=list)
     path: str | None = None
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -46,6 +49,8 @@ class UpRun:
             f"node.run_dir={self.base}/run",
             "--set",
             f"collector.store_dir={self.base}/state/store",
+            "--set",
+            f"collector.listen=127.0.0.1:{self.port}",
         ]
 
     def start(self, *extra: str) -> None:
