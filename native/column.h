@@ -13,6 +13,9 @@ enum { XM_COLUMN_PLAIN = 0, XM_COLUMN_DELTA = 1 };
 /* Scratch that xm_column_pack may write behind the bound: one varint over the edge. */
 #define XM_COLUMN_SLACK 10
 
+/* Values that a byte can stand for, at most: three bytes hold a piece of 2048 equal values. */
+#define XM_COLUMN_MOST_PER_BYTE 1024
+
 /*
  * Pack n little-endian int64 values (any alignment) into out, which has room for
  * XM_COLUMN_BOUND(n) + XM_COLUMN_SLACK bytes; returns the bytes used.
