@@ -31,6 +31,8 @@ from xinmai.wire.messages import (
 
 CELLS_PER_BLOCK = 16_384
 """Worst case 5 statistics of 10 bytes each, or a reason run a cell: a block stays in the limits."""
+CELLS_PER_BATCH = 2**20
+"""Half of what a collector takes: what never changes is packed so small that bytes do not tell."""
 EVENTS_PER_BATCH = 256
 FOREVER_NS = 2**62
 
@@ -129,7 +131,7 @@ class Drain:
                     batch = batches.setdefault(stream, Pending(stream, anchor))
                     take = self._take_rows if stream == "raw" else self._take_windows
                     more = take(ring, lane, batch, final or ring.gone)
-                    if batch.size_bytes >= self._config.batch_bytes:
+                    if batch.is_full(self._config.batch_bytes, CELLS_PER_BATCH):
                         self._append(batches.pop(stream))
         for batch in batches.values():
             self._append(batch)

@@ -20,6 +20,7 @@ class Pending:
     anchor: Anchor
     blocks: list[Block] = field(default_factory=list)
     size_bytes: int = 0
+    cells: int = 0
     taken: Counter[int] = field(default_factory=Counter)
     missed: Counter[int] = field(default_factory=Counter)
     overrun: Counter[int] = field(default_factory=Counter)
@@ -29,6 +30,10 @@ class Pending:
     def is_empty(self) -> bool:
         """Whether there is nothing to tell."""
         return not (self.blocks or self.taken or self.missed)
+
+    def is_full(self, most_bytes: int, most_cells: int) -> bool:
+        """Whether it should be sent before another block comes in."""
+        return self.size_bytes >= most_bytes or self.cells >= most_cells
 
     def position(self, ring: Ring, lane: int) -> int:
         """Where reading goes on."""
@@ -54,6 +59,7 @@ class Pending:
         """
         self.blocks.append(block)
         self.size_bytes += block_bytes(block)
+        self.cells += block.n * columns
         times = array("q", times_ns)
         counts: Iterable[int] = [1] * len(times) if ticks is None else array("I", ticks)
         for time_ns, count, skipped in zip(times, counts, array("I", missed), strict=True):
