@@ -215,7 +215,7 @@ static void restore(const struct header *header, size_t n, uint8_t *out)
 
 int xm_dense_unpack(const uint8_t *data, size_t bytes, size_t n, void *out, size_t *used)
 {
-    struct header header;
+    struct header header = {0};
     struct xm_bit_reader reader = {0};
     const uint8_t *p = read_header(data, data + bytes, &header);
     uint8_t *rest = (uint8_t *)out + 8 * header.order;
