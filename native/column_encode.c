@@ -34,10 +34,13 @@ static void write_bins(const struct xm_bins *bins, struct xm_bit_writer *writer)
     }
 }
 
-/* How states are left: for a bin, to which states, and how many bits of the old one stay. */
+/* How a reader comes from a bin's state to another one, seen from there. */
 struct leaving {
-    uint32_t bits[XM_DENSE_BINS]; /* << 16, less a threshold */
-    int32_t first[XM_DENSE_BINS];
+    struct {
+        uint32_t bits; /* << 16, less the state from which on it is one more */
+        int16_t first; /* in state[], less the weight */
+        uint16_t open;
+    } bin[XM_DENSE_BINS];
     uint16_t state[1 << XM_DENSE_LOG_MAX];
 };
 
@@ -52,10 +55,9 @@ static void make_leaving(const struct xm_bins *bins, struct leaving *leaving)
         unsigned weight = bins->weight[i];
         unsigned most = bins->table_log - (weight > 1 ? xm_log2(weight - 1) : 0);
 
-        if (weight == 1)
-            most = bins->table_log;
-        leaving->bits[i] = (most << 16) - (weight << most);
-        leaving->first[i] = (int32_t)sum - (int32_t)weight;
+        leaving->bin[i].bits = (most << 16) - (weight << most);
+        leaving->bin[i].first = (int16_t)((int)sum - (int)weight);
+        leaving->bin[i].open = (uint16_t)xm_bucket_bits(bins->first + i, bins->mantissa);
         next[i] = (uint16_t)sum;
         sum += weight;
     }
@@ -64,55 +66,73 @@ static void make_leaving(const struct xm_bins *bins, struct leaving *leaving)
         leaving->state[next[bin_of_state[s]]++] = (uint16_t)(size + s);
 }
 
-/* From the last value to the first: a reader's state before a value depends on all behind it. */
-static uint64_t walk_states(const uint64_t *mapped, const struct xm_plan *plan, uint16_t *steps,
+/* What is written for a value: bits of the state (from bit 16), how many open ones, how many. */
+static inline uint32_t leave(const struct leaving *leaving, unsigned bin, unsigned *state)
+{
+    unsigned bits = (*state + leaving->bin[bin].bits) >> 16;
+    unsigned kept = *state >> bits;
+    uint32_t step = (*state - (kept << bits)) << 16 | (unsigned)leaving->bin[bin].open << 8 | bits;
+
+    *state = leaving->state[leaving->bin[bin].first + (int)kept];
+    return step;
+}
+
+static uint64_t step_bits(uint32_t step)
+{
+    return (step & 255) + (step >> 8 & 255);
+}
+
+/*
+ * From the last value to the first: a reader's state before a value depends on all behind it.
+ * Returns the bits in all, and with `ends` the states to start with.
+ */
+static uint64_t walk_states(const uint64_t *mapped, const struct xm_plan *plan, uint32_t *steps,
                             unsigned *ends)
 {
-    const struct xm_bins *bins = &plan->bins;
+    unsigned mantissa = plan->bins.mantissa;
+    unsigned first = plan->bins.first;
+    unsigned a = 1u << plan->bins.table_log;
+    unsigned b = a;
     struct leaving leaving;
     uint64_t total = 0;
+    size_t i = plan->n;
 
-    make_leaving(bins, &leaving);
-    ends[0] = ends[1] = 1u << bins->table_log;
-    for (size_t i = plan->n; i-- > 0;) {
-        unsigned bucket = xm_bucket_of(mapped[i], bins->mantissa);
-        unsigned bin = bucket - bins->first;
-        unsigned state = ends[i & 1];
-        unsigned bits = (state + leaving.bits[bin]) >> 16;
-
-        steps[i] = (uint16_t)((state & ((1u << bits) - 1)) << 4 | bits);
-        ends[i & 1] = leaving.state[leaving.first[bin] + (int32_t)(state >> bits)];
-        total += bits + xm_bucket_bits(bucket, bins->mantissa);
+    make_leaving(&plan->bins, &leaving);
+    if (i % 2 != 0) {
+        i--;
+        steps[i] = leave(&leaving, xm_bucket_of(mapped[i], mantissa) - first, &a);
+        steps[i + 1] = 0;
+        total += step_bits(steps[i]);
     }
+    while (i > 0) {
+        i -= 2;
+        steps[i + 1] = leave(&leaving, xm_bucket_of(mapped[i + 1], mantissa) - first, &b);
+        steps[i] = leave(&leaving, xm_bucket_of(mapped[i], mantissa) - first, &a);
+        total += step_bits(steps[i]) + step_bits(steps[i + 1]);
+    }
+    ends[0] = a;
+    ends[1] = b;
     return total;
 }
 
-static unsigned open_bits(uint64_t value, unsigned mantissa)
+static void write_pair(struct xm_bit_writer *writer, const uint64_t *mapped, const uint32_t *steps)
 {
-    unsigned log = xm_log2(value);
+    unsigned bits = steps[0] & 255;
+    unsigned open_a = steps[0] >> 8 & 255;
+    unsigned open_b = steps[1] >> 8 & 255;
+    uint64_t a = xm_low_bits(mapped[0], open_a);
+    uint64_t b = xm_low_bits(mapped[1], open_b);
+    uint64_t word = (uint64_t)(steps[0] >> 16) | (uint64_t)(steps[1] >> 16) << bits;
 
-    return log > mantissa ? log - mantissa : 0;
-}
-
-static void write_pair(struct xm_bit_writer *writer, const uint64_t *mapped, const uint16_t *steps,
-                       unsigned mantissa)
-{
-    unsigned bits_a = open_bits(mapped[0], mantissa);
-    unsigned bits_b = open_bits(mapped[1], mantissa);
-    uint64_t open_a = xm_low_bits(mapped[0], bits_a);
-    uint64_t open_b = xm_low_bits(mapped[1], bits_b);
-    unsigned bits = steps[0] & 15;
-    uint64_t word = (uint64_t)(steps[0] >> 4) | (uint64_t)(steps[1] >> 4) << bits;
-
-    bits += steps[1] & 15;
-    if (bits + bits_a + bits_b <= 56) {
-        word |= open_a << bits | open_b << (bits + bits_a);
-        xm_put_bits(writer, word, bits + bits_a + bits_b);
+    bits += steps[1] & 255;
+    if (bits + open_a + open_b <= 56) {
+        word |= (a | b << open_a) << bits;
+        xm_put_bits(writer, word, bits + open_a + open_b);
         return;
     }
     xm_put_bits(writer, word, bits);
-    xm_put_wide(writer, open_a, bits_a);
-    xm_put_wide(writer, open_b, bits_b);
+    xm_put_wide(writer, a, open_a);
+    xm_put_wide(writer, b, open_b);
 }
 
 static uint8_t *write_binned(uint64_t *mapped, const struct xm_plan *plan, uint8_t *p,
@@ -120,7 +140,7 @@ static uint8_t *write_binned(uint64_t *mapped, const struct xm_plan *plan, uint8
 {
     struct xm_bit_writer writer = {p, 0, 0};
     unsigned log = plan->bins.table_log;
-    uint16_t steps[XM_DENSE_PIECE + 1];
+    uint32_t steps[XM_DENSE_PIECE + 1];
     unsigned ends[2];
     uint64_t total = walk_states(mapped, plan, steps, ends);
 
@@ -129,10 +149,9 @@ static uint8_t *write_binned(uint64_t *mapped, const struct xm_plan *plan, uint8
     write_bins(&plan->bins, &writer);
     xm_put_bits(&writer, xm_low_bits(ends[0], log) | xm_low_bits(ends[1], log) << log, 2 * log);
     /* One more of nothing makes the last pair whole. */
-    steps[plan->n] = 0;
     mapped[plan->n] = 0;
     for (size_t i = 0; i < plan->n; i += 2)
-        write_pair(&writer, mapped + i, steps + i, plan->bins.mantissa);
+        write_pair(&writer, mapped + i, steps + i);
     return writer.p + (writer.bits > 0);
 }
 

@@ -182,8 +182,8 @@ def read_binned(stream: Bits, shape: int, count: int) -> list[int]:
     numbers = []
     for i in range(0, count, 2):
         pair = [states[at[turn]] for turn in range(min(2, count - i))]
-        for turn, (_, bits, start) in enumerate(pair):
-            at[turn] = start + stream.take(bits)
+        for turn, (_, width, start) in enumerate(pair):
+            at[turn] = start + stream.take(width)
         for index, _, _ in pair:
             low, open_bits = bucket(first + index, mantissa)
             numbers.append(low + stream.take(open_bits))
@@ -215,8 +215,8 @@ def make_states(weights: list[int], table_log: int) -> list[tuple[int, int, int]
     states = []
     turn = list(weights)
     for index in owner:
-        bits = table_log - (turn[index].bit_length() - 1)
-        states.append((index, bits, (turn[index] << bits) - size))
+        width = table_log - (turn[index].bit_length() - 1)
+        states.append((index, width, (turn[index] << width) - size))
         turn[index] += 1
     return states
 
