@@ -18,13 +18,40 @@ struct header {
     uint64_t base;
     uint64_t scale;
     unsigned shape;
+    unsigned levels; /* 0: none */
+    uint64_t level[XM_DENSE_MOST_LEVELS];
 };
+
+static const uint8_t *read_levels(const uint8_t *p, const uint8_t *end, struct header *header)
+{
+    uint64_t value = 0;
+
+    if (p == end || *p >= XM_DENSE_MOST_LEVELS)
+        return NULL;
+    header->levels = *p++ + 1u;
+    for (unsigned i = 0; i < header->levels; i++) {
+        uint64_t step;
+
+        p = xm_get_varint(p, end, &step);
+        if (p == NULL)
+            return NULL;
+        value += i == 0 ? xm_unzigzag(step) : step;
+        header->level[i] = value;
+    }
+    return p;
+}
 
 static const uint8_t *read_header(const uint8_t *p, const uint8_t *end, struct header *header)
 {
-    unsigned kind = p[0] - XM_DENSE_FIRST;
+    unsigned kind = *p++ - XM_DENSE_FIRST;
 
-    p++;
+    if (kind == XM_DENSE_LEVELS - XM_DENSE_FIRST) {
+        p = read_levels(p, end, header);
+        if (p == NULL || p == end)
+            return NULL;
+        header->shape = *p++;
+        return p;
+    }
     header->order = kind % 6 / 2;
     header->zigzag = kind % 2;
     header->scale = 1;
@@ -191,6 +218,18 @@ static int read_binned(struct xm_bit_reader *reader, unsigned shape, size_t n, u
     return read_values(reader, states, bins.table_log, n, out);
 }
 
+static int restore_levels(const struct header *header, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t index = xm_load64(out + 8 * i);
+
+        if (index >= header->levels)
+            return -EINVAL;
+        xm_store64(out + 8 * i, header->level[index]);
+    }
+    return 0;
+}
+
 static void restore(const struct header *header, size_t n, uint8_t *out)
 {
     uint64_t value = header->head[0];
@@ -240,7 +279,9 @@ int xm_dense_unpack(const uint8_t *data, size_t bytes, size_t n, void *out, size
         xm_store64((uint8_t *)out + 8, header.head[0] + header.head[1]);
     if (header.order > 1)
         header.head[0] += header.head[1];
-    restore(&header, n, out);
     *used = (size_t)(p - data) + (size_t)((reader.at + 7) / 8);
+    if (header.levels > 0)
+        return restore_levels(&header, n, out);
+    restore(&header, n, out);
     return 0;
 }

@@ -8,13 +8,15 @@
 #include "bits.h"
 
 /*
- * The dense codecs (spec 001, COL-6 to COL-14): differences of some order, mapped to small
+ * The dense codecs (spec 001, COL-6 to COL-13): differences of some order, mapped to small
  * unsigned numbers, these in a fixed width or in bins whose names are entropy coded (tANS).
  */
 
 enum {
-    XM_DENSE_FIRST = 2, /* + 2 * order + zigzag + 6 * scaled */
-    XM_DENSE_LAST = 13,
+    XM_DENSE_FIRST = 2,   /* + 2 * order + zigzag + 6 * scaled */
+    XM_DENSE_LEVELS = 14, /* numbers are indexes of a list */
+    XM_DENSE_LAST = 14,
+    XM_DENSE_MOST_LEVELS = 64,
     XM_DENSE_PIECE = 2048, /* values at most */
     XM_DENSE_BINNED = 65,  /* first shape of bins: + mantissa + 4 * (table_log - 5) */
     XM_DENSE_MANTISSA = 3, /* bits at most */
@@ -24,8 +26,8 @@ enum {
     XM_DENSE_BUCKETS = 496, /* of the finest grid */
 };
 
-/* Header of a piece without bins, at most: codec, two heads, base, scale, shape. */
-#define XM_DENSE_HEADER 42
+/* Header of a piece without bins, at most: codec, count, levels, shape. */
+#define XM_DENSE_HEADER (3 + 10 * XM_DENSE_MOST_LEVELS)
 
 /* The bins in use: neighbours on the grid of `mantissa` bits; a weight of 0 is no bin. */
 struct xm_bins {

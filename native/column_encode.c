@@ -5,6 +5,17 @@
 /* The table of bins, at most: 18 + 128 * 19 + 18 bits. */
 #define BINS_BYTES 312
 
+static uint8_t *write_levels(const struct xm_plan *plan, uint8_t *p)
+{
+    *p++ = XM_DENSE_LEVELS;
+    *p++ = (uint8_t)(plan->levels - 1);
+    p = xm_put_varint(p, xm_zigzag(plan->level[0]));
+    for (unsigned i = 1; i < plan->levels; i++)
+        p = xm_put_varint(p, plan->level[i] - plan->level[i - 1]);
+    *p++ = (uint8_t)plan->shape;
+    return p;
+}
+
 static uint8_t *write_header(const struct xm_plan *plan, uint8_t *p)
 {
     int scaled = plan->scale > 1;
@@ -178,7 +189,8 @@ size_t xm_dense_pack(const void *values, size_t n, uint8_t *out, size_t most)
     uint8_t *p;
 
     xm_plan_make(values, n, &plan, mapped);
-    bytes = (size_t)(write_header(&plan, header) - header);
+    p = plan.levels > 0 ? write_levels(&plan, header) : write_header(&plan, header);
+    bytes = (size_t)(p - header);
     if (bytes > most)
         return 0;
     memcpy(out, header, bytes);

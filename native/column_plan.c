@@ -6,6 +6,10 @@
 #define SAMPLES 48
 /* Octaves from most differences to the outermost ones; a bell curve has four or five. */
 #define FAR_OUT 6
+/* Bits a value below which a list of levels is not worth a try. */
+#define LEVELS_FROM 3
+/* Values looked at before the list is made. */
+#define LOOKS 16
 /* With fewer values the bins cost more than they save. */
 #define BINS_FROM 16
 
@@ -225,6 +229,84 @@ static void choose_map(const uint64_t *rest, struct xm_plan *plan, uint64_t *map
     choose_shape(mapped, plan);
 }
 
+/* Where a value stands, or would stand, among levels in ascending order. */
+static unsigned level_of(const struct xm_plan *plan, uint64_t value)
+{
+    unsigned low = 0;
+    unsigned high = plan->levels;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+
+        if ((int64_t)plan->level[middle] < (int64_t)value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether some of a few values are the same; no branches, as those of noise cannot be foreseen. */
+static int repeats_any(const uint8_t *values, size_t n)
+{
+    uint64_t sample[LOOKS];
+    unsigned repeated = 0;
+
+    for (size_t i = 0; i < LOOKS; i++) {
+        unsigned same = 0;
+
+        sample[i] = value_at(values, i * (n - 1) / (LOOKS - 1));
+        for (size_t j = 0; j < i; j++)
+            same |= sample[i] == sample[j];
+        repeated += same;
+    }
+    return repeated > 1;
+}
+
+/* All values that occur; 0 as soon as they are more than `most` or come too often to be few. */
+static int collect_levels(const uint8_t *values, size_t n, unsigned most, struct xm_plan *plan)
+{
+    plan->levels = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t value = value_at(values, i);
+        unsigned at = level_of(plan, value);
+
+        if (at < plan->levels && plan->level[at] == value)
+            continue;
+        if (plan->levels == most || plan->levels > 12 + i / 4)
+            return 0;
+        memmove(&plan->level[at + 1], &plan->level[at], (plan->levels - at) * sizeof(value));
+        plan->level[at] = value;
+        plan->levels++;
+    }
+    return 1;
+}
+
+/* Few values far apart are cheaper by their number in a list. */
+static void choose_levels(const uint8_t *values, struct xm_plan *plan, uint64_t *mapped,
+                          uint64_t *index)
+{
+    struct xm_plan listed;
+    uint64_t bits = plan->cost / (256 * plan->n);
+    unsigned most = bits < 6 ? 1u << bits : XM_DENSE_MOST_LEVELS;
+
+    if (bits < LEVELS_FROM || !repeats_any(values, plan->n + plan->order))
+        return;
+    listed.n = plan->n + plan->order;
+    listed.order = 0;
+    if (!collect_levels(values, listed.n, most, &listed))
+        return;
+    for (size_t i = 0; i < listed.n; i++)
+        index[i] = level_of(&listed, value_at(values, i));
+    choose_shape(index, &listed);
+    for (unsigned i = 1; i < listed.levels; i++)
+        listed.cost += 256 * 8 * xm_varint_bytes(listed.level[i] - listed.level[i - 1]);
+    if (listed.cost >= plan->cost)
+        return;
+    *plan = listed;
+    memcpy(mapped, index, 8 * listed.n);
+}
+
 void xm_plan_make(const uint8_t *values, size_t n, struct xm_plan *plan, uint64_t *mapped)
 {
     uint64_t rest[XM_DENSE_PIECE];
@@ -233,7 +315,9 @@ void xm_plan_make(const uint8_t *values, size_t n, struct xm_plan *plan, uint64_
         *plan = (struct xm_plan){.base = value_at(values, 0), .scale = 1, .n = n};
         return;
     }
+    plan->levels = 0;
     choose_order(values, n, plan);
     difference(values, n, plan, rest);
     choose_map(rest, plan, mapped);
+    choose_levels(values, plan, mapped, rest);
 }

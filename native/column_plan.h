@@ -15,6 +15,8 @@ struct xm_plan {
     unsigned spread; /* bits between it and most of them, about */
     uint64_t base;
     uint64_t scale;
+    unsigned levels; /* 0: none, numbers are differences */
+    uint64_t level[XM_DENSE_MOST_LEVELS];
     size_t n;      /* values behind the heads */
     uint64_t cost; /* in 1/256 bits */
     struct xm_bins bins;

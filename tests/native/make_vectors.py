@@ -54,6 +54,9 @@ def columns() -> Iterator[tuple[str, Sequence[int]]]:
         )
     for bits in (1, 7, 31, 57, 63, 64):
         yield f"{bits} bits", [rng.getrandbits(bits) - 2 ** (bits - 1) for _ in range(66)]
+    for count in (2, 7, 40, 64):
+        levels = [rng.getrandbits(64) - 2**63 for _ in range(count)]
+        yield f"{count} levels", [rng.choice(levels) for _ in range(300)]
 
 
 def order_2_scaled(rng: Random) -> list[int]:
@@ -73,7 +76,11 @@ def accumulated(steps: Sequence[int]) -> list[int]:
 
 def damaged(good: list[dict[str, object]]) -> Iterator[tuple[str, str, int]]:
     """(what is wrong, bytes, number of values)."""
-    yield "codec 14", "0e0000", 1
+    yield "codec 15", "0f0000", 1
+    yield "no levels", "0e", 4
+    yield "65 levels", "0e40" + "00" * 80, 4
+    yield "no such level", "0e0100010203", 4
+    yield "level of a varint over 64 bits", "0e0000ffffffffffffffffff0200", 4
     yield "no shape", "0200", 5
     yield "shape 85", "020055" + "00" * 80, 5
     yield "shape 255", "0200ff" + "00" * 80, 5

@@ -78,7 +78,7 @@ def unpack_column(data: bytes, at: int, length: int) -> tuple[list[int], int]:
             piece, at = unpack_plain(data, at + 1, left)
         elif codec == 1:
             piece, at = unpack_delta(data, at + 1, left)
-        elif codec <= 13:
+        elif codec <= 14:
             piece, at = unpack_dense(data, at, min(left, PIECE))
         else:
             raise ValueError("unknown codec")
@@ -140,6 +140,8 @@ class Bits:
 
 def unpack_dense(data: bytes, at: int, length: int) -> tuple[list[int], int]:
     """COL-7: heads, base, scale, shape, then the numbers."""
+    if data[at] == 14:
+        return unpack_levels(data, at + 1, length)
     kind = data[at] - 2
     at += 1
     scaled, order, zigzagged = kind >= 6, kind % 6 // 2, kind % 2 == 1
@@ -149,21 +151,42 @@ def unpack_dense(data: bytes, at: int, length: int) -> tuple[list[int], int]:
         heads.append(head)
     base, at = read_signed(data, at)
     scale, at = read_varint(data, at) if scaled else (1, at)
-    if at >= len(data):
-        raise ValueError("missing bytes")
-    shape = data[at]
     if length <= order:
         raise ValueError("fewer values than bytes for the heads")
-    stream = Bits(data[at + 1 :])
-    if shape <= 64:
-        numbers = [stream.take(shape) for _ in range(length - order)]
-    else:
-        numbers = read_binned(stream, shape - 65, length - order)
-    at += 1 + stream.check()
+    numbers, at = read_numbers(data, at, length - order)
     values = [base + scale * (unzigzag(number) if zigzagged else number) for number in numbers]
     for head in reversed(heads):
         values = list(accumulate(values, initial=head))
     return [signed(value) for value in values], at
+
+
+def read_numbers(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """COL-8: the shape, and numbers of that shape."""
+    if at >= len(data):
+        raise ValueError("missing bytes")
+    shape = data[at]
+    stream = Bits(data[at + 1 :])
+    if shape <= 64:
+        numbers = [stream.take(shape) for _ in range(count)]
+    else:
+        numbers = read_binned(stream, shape - 65, count)
+    return numbers, at + 1 + stream.check()
+
+
+def unpack_levels(data: bytes, at: int, length: int) -> tuple[list[int], int]:
+    """COL-15: a list of values, then their numbers in it."""
+    if at >= len(data) or data[at] >= 64:
+        raise ValueError("missing bytes or over 64 levels")
+    count = data[at] + 1
+    level, at = read_signed(data, at + 1)
+    levels = [level]
+    while len(levels) < count:
+        step, at = read_varint(data, at)
+        levels.append(levels[-1] + step)
+    numbers, at = read_numbers(data, at, length)
+    if max(numbers) >= count:
+        raise ValueError("no such level")
+    return [signed(levels[number]) for number in numbers], at
 
 
 def read_binned(stream: Bits, shape: int, count: int) -> list[int]:

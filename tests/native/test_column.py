@@ -78,7 +78,7 @@ def test_empty_column_takes_no_byte() -> None:
 
 @pytest.mark.statement("COL-4")
 @pytest.mark.statement("COL-5")
-@pytest.mark.parametrize("codec", [14, 15, 127, 128, 255])
+@pytest.mark.parametrize("codec", [15, 16, 127, 128, 255])
 def test_unknown_codec_is_refused(codec: int) -> None:
     with pytest.raises(ValueError, match="codec"):
         unpack(bytes([codec]) + bytes(16), array("I", [2]))

@@ -96,7 +96,7 @@ def test_damaged_bits_read_as_in_the_reference(family: str) -> None:
         agree_on(bytes(bad), len(values))
 
 
-@given(st.integers(2, 13), st.binary(min_size=3, max_size=60), st.integers(1, 40))
+@given(st.integers(2, 14), st.binary(min_size=3, max_size=60), st.integers(1, 40))
 def test_any_dense_bytes_read_as_in_the_reference(codec: int, data: bytes, n: int) -> None:
     agree_on(bytes([codec]) + data, n)
 
@@ -144,7 +144,7 @@ def test_damaged_vector_is_refused(vector: dict[str, Any]) -> None:
 
 @pytest.mark.statement("COL-14")
 def test_vectors_hold_every_codec() -> None:
-    assert {bytes.fromhex(vector["packed"])[0] for vector in VECTORS["columns"]} == set(range(14))
+    assert {bytes.fromhex(vector["packed"])[0] for vector in VECTORS["columns"]} == set(range(15))
 
 
 @pytest.mark.statement("COL-6")
@@ -165,6 +165,26 @@ def test_long_columns_are_packed_in_pieces(family: str, n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 1000, 5000])
 def test_noise_takes_eight_bytes_and_the_codec(n: int) -> None:
     assert len(check(trace("noise", n))) <= 1 + 8 * n
+
+
+@st.composite
+def levelled(draw: st.DrawFn) -> list[int]:
+    rng = Random(draw(st.integers(0, 2**32)))
+    levels = draw(st.lists(INT64, min_size=1, max_size=70))
+    return [rng.choice(levels) for _ in range(draw(LENGTHS))]
+
+
+@pytest.mark.statement("COL-15")
+@given(levelled())
+def test_few_levels_come_back_from_both_decoders(values: list[int]) -> None:
+    check(values)
+
+
+@pytest.mark.statement("COL-15")
+def test_few_levels_far_apart_cost_their_names() -> None:
+    rng = Random(8)
+    levels = [rng.getrandbits(40) for _ in range(6)]
+    assert len(check([rng.choice(levels) for _ in range(1000)])) < 400
 
 
 @pytest.mark.statement("COL-13")

@@ -76,6 +76,8 @@ static int64_t draw(uint64_t *seed, int64_t before, int shape)
         return (int64_t)((r >> 32) % 50 == 0 ? r : r % 3); /* far out */
     case 6:
         return (int64_t)(1000000 + (r & 255) + (r >> 8 & 255) + (r >> 16 & 255));
+    case 7:
+        return (int64_t)((r % 11) * UINT64_C(0x123456789abcdef)); /* levels */
     default:
         return (int64_t)((uint64_t)before + (r >> r % 64));
     }
@@ -93,7 +95,7 @@ static int unpack_exactly(const uint8_t *data, size_t bytes, size_t n, int64_t *
     return rc;
 }
 
-enum { SHAPES = 8, SHORT = 200, LONG = 4200 };
+enum { SHAPES = 9, SHORT = 200, LONG = 4200 };
 
 static size_t fill(uint64_t *seed, int64_t *values, size_t most)
 {
@@ -193,7 +195,7 @@ static void test_damaged_columns_are_refused(void)
     CHECK_EQ(xm_column_unpack(endless, sizeof(endless), 1, &out, &used), -EINVAL);
     CHECK_EQ(xm_column_unpack(all, sizeof(all), 1, &out, &used), 0);
     CHECK_EQ(out, INT64_MIN);
-    for (int codec = 14; codec < 256; codec++) {
+    for (int codec = 15; codec < 256; codec++) {
         unknown[0] = (uint8_t)codec;
         CHECK_EQ(xm_column_unpack(unknown, sizeof(unknown), 1, &out, &used), -EINVAL);
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed columns to exact integers (docs/specs/001-ring.md, COL-1 to COL-13). Pure functions.
+// Packed columns to exact integers (docs/specs/001-ring.md, COL-1 to COL-15). Pure functions.
 
 const PIECE = 2048;
-const LAST_CODEC = 13;
+const LEVELS = 14;
+const MOST_LEVELS = 64;
 const SMALL_BITS = 30;
 
 const signed = (value) => BigInt.asIntN(64, value);
@@ -101,9 +102,10 @@ function column(bytes, length) {
 
 function piece(bytes, left) {
   const codec = bytes.byte();
-  if (codec > LAST_CODEC) throw new RangeError("unknown codec");
+  if (codec > LEVELS) throw new RangeError("unknown codec");
   if (codec === 0) return plain(bytes, left);
   if (codec === 1) return deltas(bytes, left);
+  if (codec === LEVELS) return levels(bytes, Math.min(left, PIECE));
   return dense(bytes, codec - 2, Math.min(left, PIECE));
 }
 
@@ -130,17 +132,34 @@ function dense(bytes, kind, length) {
   const heads = Array.from({ length: order }, () => bytes.integer());
   const base = bytes.integer();
   const scale = kind >= 6 ? bytes.varint() : 1n;
-  const shape = bytes.byte();
   if (length <= order) throw new RangeError("fewer values than heads");
+  const numbers = numbersOf(bytes, length - order);
+  const values = numbers.map((number) => base + scale * (kind % 2 ? unzigzag(number) : number));
+  return heads.reduceRight(summed, values).map(signed);
+}
+
+/** Values by their number in an ascending list. */
+function levels(bytes, length) {
+  const size = bytes.byte() + 1;
+  if (size > MOST_LEVELS) throw new RangeError("too many levels");
+  const list = [bytes.integer()];
+  while (list.length < size) list.push(list.at(-1) + bytes.varint());
+  return numbersOf(bytes, length).map((number) => {
+    if (number >= BigInt(size)) throw new RangeError("no such level");
+    return signed(list[Number(number)]);
+  });
+}
+
+/** Numbers behind their shape, as BigInts. */
+function numbersOf(bytes, count) {
+  const shape = bytes.byte();
   const bits = new Bits(bytes.data, bytes.at);
-  const count = length - order;
   const numbers =
     shape <= 64
       ? Array.from({ length: count }, () => bits.many(shape))
       : binned(bits, shape - 65, count);
   bytes.at = bits.end();
-  const values = numbers.map((number) => base + scale * (kind % 2 ? unzigzag(number) : number));
-  return heads.reduceRight(summed, values).map(signed);
+  return numbers;
 }
 
 /** Running sums from `head` on: one value more than there were differences. */
