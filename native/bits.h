@@ -109,7 +109,7 @@ static inline uint64_t xm_bits_at(const uint8_t *data, uint64_t at, unsigned bit
     uint64_t value = xm_load64(p) >> skip;
 
     if (skip + bits > 64)
-        value |= (uint64_t)p[8] << (64 - skip);
+        value |= (uint64_t)p[8] << ((64 - skip) & 63);
     return xm_low_bits(value, bits);
 }
 

@@ -133,18 +133,18 @@ static unsigned golomb_bits(uint32_t value, unsigned order)
     return 2 * xm_log2((value >> order) + 1) + 1 + order;
 }
 
-unsigned xm_bins_golomb(const struct xm_bins *bins)
+unsigned xm_bins_golomb(const struct xm_bins *bins, unsigned *bits)
 {
     unsigned best = 0;
-    unsigned least = UINT32_MAX;
 
+    *bits = UINT32_MAX;
     for (unsigned order = 0; order < 4; order++) {
-        unsigned bits = 0;
+        unsigned sum = 0;
 
         for (unsigned i = 0; i < bins->n; i++)
-            bits += golomb_bits(bins->weight[i], order);
-        if (bits < least) {
-            least = bits;
+            sum += golomb_bits(bins->weight[i], order);
+        if (sum < *bits) {
+            *bits = sum;
             best = order;
         }
     }

@@ -21,7 +21,7 @@ uint32_t xm_log2_fine(uint64_t value);
  */
 uint64_t xm_bins_fit(const struct xm_histogram *histogram, size_t n, struct xm_bins *bins);
 
-/* Order of the Exp-Golomb code that writes the weights shortest. */
-unsigned xm_bins_golomb(const struct xm_bins *bins);
+/* Order of the Exp-Golomb code that writes the weights shortest, and how many bits those are. */
+unsigned xm_bins_golomb(const struct xm_bins *bins, unsigned *bits);
 
 #endif

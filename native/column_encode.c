@@ -2,9 +2,6 @@
 #include "column_bins.h"
 #include "column_plan.h"
 
-/* The table of bins, at most: 18 + 128 * 19 + 18 bits. */
-#define BINS_BYTES 312
-
 static uint8_t *write_levels(const struct xm_plan *plan, uint8_t *p)
 {
     *p++ = XM_DENSE_LEVELS;
@@ -30,10 +27,8 @@ static uint8_t *write_header(const struct xm_plan *plan, uint8_t *p)
     return p;
 }
 
-static void write_bins(const struct xm_bins *bins, struct xm_bit_writer *writer)
+static void write_bins(const struct xm_bins *bins, unsigned order, struct xm_bit_writer *writer)
 {
-    unsigned order = xm_bins_golomb(bins);
-
     xm_put_bits(writer, bins->first | (bins->n - 1) << 9 | order << 16, 18);
     for (unsigned i = 0; i < bins->n; i++) {
         uint64_t high = (bins->weight[i] >> order) + 1;
@@ -153,11 +148,13 @@ static uint8_t *write_binned(uint64_t *mapped, const struct xm_plan *plan, uint8
     unsigned log = plan->bins.table_log;
     uint32_t steps[XM_DENSE_PIECE + 1];
     unsigned ends[2];
-    uint64_t total = walk_states(mapped, plan, steps, ends);
+    unsigned weight_bits;
+    unsigned order = xm_bins_golomb(&plan->bins, &weight_bits);
+    uint64_t bits = 18 + weight_bits + 2 * log + walk_states(mapped, plan, steps, ends);
 
-    if (p + BINS_BYTES + (total + 7) / 8 > end)
+    if ((bits + 7) / 8 > (uint64_t)(end - p))
         return NULL;
-    write_bins(&plan->bins, &writer);
+    write_bins(&plan->bins, order, &writer);
     xm_put_bits(&writer, xm_low_bits(ends[0], log) | xm_low_bits(ends[1], log) << log, 2 * log);
     /* One more of nothing makes the last pair whole. */
     mapped[plan->n] = 0;
@@ -171,7 +168,7 @@ static uint8_t *write_fixed(const uint64_t *mapped, const struct xm_plan *plan, 
 {
     struct xm_bit_writer writer = {p, 0, 0};
 
-    if (p + (plan->n * plan->shape + 7) / 8 > end)
+    if ((plan->n * plan->shape + 7) / 8 > (size_t)(end - p))
         return NULL;
     if (plan->shape == 0)
         return p;

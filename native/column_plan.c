@@ -7,7 +7,7 @@
 /* Octaves from most differences to the outermost ones; a bell curve has four or five. */
 #define FAR_OUT 6
 /* Bits a value below which a list of levels is not worth a try. */
-#define LEVELS_FROM 3
+#define LEVELS_FROM 6
 /* Values looked at before the list is made. */
 #define LOOKS 16
 /* With fewer values the bins cost more than they save. */
@@ -288,10 +288,12 @@ static void choose_levels(const uint8_t *values, struct xm_plan *plan, uint64_t 
 {
     struct xm_plan listed;
     uint64_t bits = plan->cost / (256 * plan->n);
-    unsigned most = bits < 6 ? 1u << bits : XM_DENSE_MOST_LEVELS;
+    unsigned most = XM_DENSE_MOST_LEVELS;
 
     if (bits < LEVELS_FROM || !repeats_any(values, plan->n + plan->order))
         return;
+    if (bits < 8)
+        most = 1u << (bits - 2);
     listed.n = plan->n + plan->order;
     listed.order = 0;
     if (!collect_levels(values, listed.n, most, &listed))
