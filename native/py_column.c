@@ -114,7 +114,9 @@ static const char *unpack_all(const struct job *job, uint8_t *out)
         size_t used;
 
         if (n > left || xm_column_unpack(data, bytes, n, out, &used) != 0)
-            return "a column has an unknown codec, a varint over 64 bits or too few bytes";
+            return "a column has an unknown codec, is damaged (a varint over 64 bits, say) or has "
+                   "too few "
+                   "bytes";
         left -= n;
         data += used;
         bytes -= used;
@@ -156,10 +158,10 @@ PyObject *xm_py_column_unpack(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "y*y*:unpack", &job.data, &job.lengths))
         return NULL;
     if (begin(&job) == 0) {
-        /* A value takes a byte at least: a short text cannot make us allocate much. */
+        /* A short text cannot make us allocate much. */
         if (job.values > MAX_VALUES)
             PyErr_SetString(PyExc_ValueError, "more than 2**24 values asked for");
-        else if (job.values > (uint64_t)job.data.len)
+        else if (job.values > XM_COLUMN_MOST_PER_BYTE * (uint64_t)job.data.len)
             PyErr_SetString(PyExc_ValueError, "fewer bytes than values asked for");
         else
             result = unpack_job(&job);

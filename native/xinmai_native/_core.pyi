@@ -260,8 +260,8 @@ def unpack(data: Buffer, lengths: Buffer, /) -> bytes:
     """The inverse of `pack`: int64 values laid end to end.
 
     Raises:
-        ValueError: unknown codec, data too short or with bytes left over, or more than 2**24
-            values asked for.
+        ValueError: unknown codec, damaged data, data too short or with bytes left over, or more
+            than 2**24 values or 1024 values per byte asked for.
     """
 
 def reference_loop(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from native.rig import bits, float64s
 from xinmai_native import KIND_FLOAT, KIND_GAUGE
@@ -34,7 +35,7 @@ def zigzag(difference: int) -> int:
 
 
 def pack_column(values: Sequence[int]) -> bytes:
-    """COL-1 to COL-3."""
+    """COL-1 and COL-2, whichever is shorter: what a column may take at most below 64 values."""
     if not values:
         return b""
     before = 0
@@ -67,27 +68,186 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def unpack_column(data: bytes, at: int, length: int) -> tuple[list[int], int]:
-    if length == 0:
-        return [], at
-    if at >= len(data):
+    """COL-4 and COL-6: pieces, the first of codec 0 or 1 holding all that is left."""
+    values: list[int] = []
+    while len(values) < length:
+        if at >= len(data):
+            raise ValueError("missing bytes")
+        codec, left = data[at], length - len(values)
+        if codec == 0:
+            piece, at = unpack_plain(data, at + 1, left)
+        elif codec == 1:
+            piece, at = unpack_delta(data, at + 1, left)
+        elif codec <= 14:
+            piece, at = unpack_dense(data, at, min(left, PIECE))
+        else:
+            raise ValueError("unknown codec")
+        values += piece
+    return values, at
+
+
+def unpack_plain(data: bytes, at: int, length: int) -> tuple[list[int], int]:
+    end = at + 8 * length
+    if end > len(data):
         raise ValueError("missing bytes")
-    codec = data[at]
-    at += 1
-    if codec > 1:
-        raise ValueError("unknown codec")
+    cells = (data[i : i + 8] for i in range(at, end, 8))
+    return [int.from_bytes(cell, "little", signed=True) for cell in cells], end
+
+
+def unpack_delta(data: bytes, at: int, length: int) -> tuple[list[int], int]:
     values = []
     before = 0
     for _ in range(length):
-        if codec == 0:
-            if at + 8 > len(data):
-                raise ValueError("missing bytes")
-            values.append(int.from_bytes(data[at : at + 8], "little", signed=True))
-            at += 8
-        else:
-            coded, at = read_varint(data, at)
-            before = signed(before + (coded >> 1 if coded % 2 == 0 else -(coded + 1) // 2))
-            values.append(before)
+        step, at = read_signed(data, at)
+        before = signed(before + step)
+        values.append(before)
     return values, at
+
+
+def read_signed(data: bytes, at: int) -> tuple[int, int]:
+    coded, at = read_varint(data, at)
+    return unzigzag(coded), at
+
+
+def unzigzag(coded: int) -> int:
+    return coded >> 1 if coded % 2 == 0 else -(coded + 1) // 2
+
+
+PIECE = 2048
+
+
+class Bits:
+    """COL-8: low bits first; zeros behind the end, where `check` refuses to have been."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.number = int.from_bytes(data, "little")
+        self.at = 0
+
+    def take(self, bits: int) -> int:
+        value = self.number >> self.at & (1 << bits) - 1
+        self.at += bits
+        return value
+
+    def check(self) -> int:
+        used = -(-self.at // 8)
+        if used > len(self.data):
+            raise ValueError("missing bytes")
+        if self.take(8 * used - self.at):
+            raise ValueError("the last byte is not filled up with zeros")
+        return used
+
+
+def unpack_dense(data: bytes, at: int, length: int) -> tuple[list[int], int]:
+    """COL-7: heads, base, scale, shape, then the numbers."""
+    if data[at] == 14:
+        return unpack_levels(data, at + 1, length)
+    kind = data[at] - 2
+    at += 1
+    scaled, order, zigzagged = kind >= 6, kind % 6 // 2, kind % 2 == 1
+    heads = []
+    for _ in range(order):
+        head, at = read_signed(data, at)
+        heads.append(head)
+    base, at = read_signed(data, at)
+    scale, at = read_varint(data, at) if scaled else (1, at)
+    if length <= order:
+        raise ValueError("fewer values than bytes for the heads")
+    numbers, at = read_numbers(data, at, length - order)
+    values = [base + scale * (unzigzag(number) if zigzagged else number) for number in numbers]
+    for head in reversed(heads):
+        values = list(accumulate(values, initial=head))
+    return [signed(value) for value in values], at
+
+
+def read_numbers(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """COL-8: the shape, and numbers of that shape."""
+    if at >= len(data):
+        raise ValueError("missing bytes")
+    shape = data[at]
+    stream = Bits(data[at + 1 :])
+    if shape <= 64:
+        numbers = [stream.take(shape) for _ in range(count)]
+    else:
+        numbers = read_binned(stream, shape - 65, count)
+    return numbers, at + 1 + stream.check()
+
+
+def unpack_levels(data: bytes, at: int, length: int) -> tuple[list[int], int]:
+    """COL-15: a list of values, then their numbers in it."""
+    if at >= len(data) or data[at] >= 64:
+        raise ValueError("missing bytes or over 64 levels")
+    count = data[at] + 1
+    level, at = read_signed(data, at + 1)
+    levels = [level]
+    while len(levels) < count:
+        step, at = read_varint(data, at)
+        levels.append(levels[-1] + step)
+    numbers, at = read_numbers(data, at, length)
+    if max(numbers) >= count:
+        raise ValueError("no such level")
+    return [signed(levels[number]) for number in numbers], at
+
+
+def read_binned(stream: Bits, shape: int, count: int) -> list[int]:
+    """COL-9 to COL-12."""
+    mantissa, table_log = shape % 4, shape // 4 + 5
+    if table_log > 9:
+        raise ValueError("unknown shape")
+    first, bins, order = stream.take(9), stream.take(7) + 1, stream.take(2)
+    if first + bins > (65 - mantissa) << mantissa:
+        raise ValueError("bins beyond 64 bits")
+    weights = [read_weight(stream, order) for _ in range(bins)]
+    if sum(weights) != 1 << table_log:
+        raise ValueError("weights do not add up")
+    states = make_states(weights, table_log)
+    at = [stream.take(table_log), stream.take(table_log)]
+    numbers = []
+    for i in range(0, count, 2):
+        pair = [states[at[turn]] for turn in range(min(2, count - i))]
+        for turn, (_, width, start) in enumerate(pair):
+            at[turn] = start + stream.take(width)
+        for index, _, _ in pair:
+            low, open_bits = bucket(first + index, mantissa)
+            numbers.append(low + stream.take(open_bits))
+    stream.check()
+    if at != [0, 0]:
+        raise ValueError("the bytes do not end where they began")
+    return numbers
+
+
+def read_weight(stream: Bits, order: int) -> int:
+    zeros = 0
+    while stream.take(1) == 0:
+        zeros += 1
+        if zeros > 9:
+            raise ValueError("a weight over 9 bits or missing bytes")
+    high = (1 << zeros) + stream.take(zeros) - 1
+    return high << order | stream.take(order)
+
+
+def make_states(weights: list[int], table_log: int) -> list[tuple[int, int, int]]:
+    """(bin, bits to read, start of the next state) of each state."""
+    size = 1 << table_log
+    owner = [0] * size
+    at = 0
+    for index, weight in enumerate(weights):
+        for _ in range(weight):
+            owner[at] = index
+            at = (at + size // 2 + size // 8 + 3) % size
+    states = []
+    turn = list(weights)
+    for index in owner:
+        width = table_log - (turn[index].bit_length() - 1)
+        states.append((index, width, (turn[index] << width) - size))
+        turn[index] += 1
+    return states
+
+
+def bucket(index: int, mantissa: int) -> tuple[int, int]:
+    """COL-9: least number of a bucket, and how many low bits it leaves open."""
+    open_bits = max(0, (index >> mantissa) - 1)
+    return (index - (open_bits << mantissa)) << open_bits, open_bits
 
 
 def unpack(data: bytes, lengths: Sequence[int]) -> list[int]:

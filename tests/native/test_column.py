@@ -32,10 +32,11 @@ def lengths_of(columns: Sequence[Sequence[int]]) -> array[int]:
 
 @pytest.mark.statement("COL-1")
 @pytest.mark.statement("COL-2")
+@pytest.mark.statement("COL-3")
 @given(st.lists(SERIES, max_size=6))
-def test_packing_equals_the_reference_and_comes_back(columns: list[list[int]]) -> None:
+def test_columns_come_back_also_from_the_reference(columns: list[list[int]]) -> None:
     data = packed(columns)
-    assert data == reference.pack(columns)
+    assert len(data) <= len(reference.pack(columns))
     flat = [value for values in columns for value in values]
     assert int64s(unpack(data, lengths_of(columns))) == flat
     assert reference.unpack(data, lengths_of(columns)) == flat
@@ -76,7 +77,8 @@ def test_empty_column_takes_no_byte() -> None:
 
 
 @pytest.mark.statement("COL-4")
-@pytest.mark.parametrize("codec", [2, 3, 127, 128, 255])
+@pytest.mark.statement("COL-5")
+@pytest.mark.parametrize("codec", [15, 16, 127, 128, 255])
 def test_unknown_codec_is_refused(codec: int) -> None:
     with pytest.raises(ValueError, match="codec"):
         unpack(bytes([codec]) + bytes(16), array("I", [2]))
@@ -123,6 +125,8 @@ def test_more_values_than_allowed_are_refused_before_memory_is_taken() -> None:
     with pytest.raises(ValueError, match=r"2\*\*24"):
         unpack(bytes(100), array("I", [2**32 - 1] * 1000))
     with pytest.raises(ValueError, match="fewer bytes"):
+        unpack(b"\x02\x00\x00\x00", array("I", [4097]))
+    with pytest.raises(ValueError, match="fewer bytes"):
         unpack(b"\x01\x00", array("I", [2**24]))
 
 
@@ -152,5 +156,4 @@ def test_stored_columns_stay_readable() -> None:
 def test_large_columns_come_back() -> None:
     rng = random.Random(2)
     columns = [[rng.randrange(1000) for _ in range(5000)], [rng.getrandbits(62)] * 5000]
-    assert packed(columns) == reference.pack(columns)
     assert int64s(unpack(packed(columns), lengths_of(columns))) == columns[0] + columns[1]

@@ -60,9 +60,8 @@ def run(config: Config, seconds: float, tell: Callable[[str], None]) -> list[Fig
         up = Up(placed, options, [])
         summary = up.run(tell, lambda gone_s: meter.tick(gone_s, up.agent_pid))
     for name, used_s, pss in meter.processes:
-        tell(
-            f"{name}: {used_s * 1000 / (meter.ended_s - meter.started_s):.2f} ms/s, {pss / 2**20:.1f} MiB"
-        )
+        per_s = used_s * 1000 / (meter.ended_s - meter.started_s)
+        tell(f"{name}: {per_s:.2f} ms/s, {pss / 2**20:.1f} MiB")
     series = summary["series"]
     return [
         Figure(

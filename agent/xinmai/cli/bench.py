@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from xinmai.bench.figures import Figure
 from xinmai.cli.options import add_config_options, add_json_option, config_from
@@ -11,16 +12,23 @@ from xinmai.cli.output import note, print_json, print_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
-    parser.add_argument("what", choices=("sampler", "agent"))
+    parser.add_argument("what", choices=("sampler", "wire", "agent"))
     add_config_options(parser)
     add_json_option(parser)
     parser.add_argument("--pairs", type=int, default=7, help="interleaved pairs (default 7)")
     parser.add_argument("--seconds", type=float, help="per side (10), or of the whole agent (60)")
+    parser.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE.csv",
+        help="wire: measure this trace (t_ns, then columns)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; judging is the reader's business."""
-    figures = _sampler(args) if args.what == "sampler" else _agent(args)
+    measure = {"sampler": _sampler, "wire": _wire, "agent": _agent}[args.what]
+    figures = measure(args)
     if args.json:
         print_json({"figures": [figure.to_map() for figure in figures]})
     else:
@@ -36,6 +44,12 @@ def _sampler(args: argparse.Namespace) -> list[Figure]:
     from xinmai.bench import sampler
 
     return sampler.run(args.pairs, args.seconds or 10.0, note)
+
+
+def _wire(args: argparse.Namespace) -> list[Figure]:
+    from xinmai.bench import wire
+
+    return wire.run(args.pairs, note, args.trace)
 
 
 def _agent(args: argparse.Namespace) -> list[Figure]:

@@ -22,6 +22,7 @@ class Pending:
     anchor: Anchor
     takes: list[Take] = field(default_factory=list)
     size_bytes: int = 0
+    cells: int = 0
 
     @property
     def blocks(self) -> list[Block]:
@@ -35,10 +36,16 @@ class Pending:
                 return take.position
         return ring.positions[lane]
 
+    def has_room(self, take: Take, most_bytes: int, most_cells: int) -> bool:
+        """Whether the batch stays within its limits with this in it."""
+        size_bytes, cells = self.size_bytes + take.size_bytes, self.cells + take.cells
+        return size_bytes <= most_bytes and cells <= most_cells
+
     def add(self, take: Take) -> None:
         """Add what was taken."""
         self.takes.append(take)
         self.size_bytes += take.size_bytes
+        self.cells += take.cells
 
     def halves(self) -> Sequence[Pending]:
         """Two smaller batches in the same order; this one where it cannot be parted."""

@@ -43,6 +43,11 @@ class Take:
     size_bytes: int = 0
     more: bool = False
 
+    @property
+    def cells(self) -> int:
+        """Cells of the block, with a value or without."""
+        return self.block.n * self.ring.layout.lanes[self.lane].count if self.block else 0
+
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
         return bool(self.block or self.between)

@@ -226,8 +226,9 @@ def expand(block: Block, kinds: bytes) -> Expanded:
 
 def _unpacked(blob: bytes, lengths: array[int], key: str) -> array[int]:
     cells = sum(lengths)
-    # A column takes a byte and 1 to 8 for each value: refuse before anything is allocated.
-    if not cells <= len(blob) <= 9 * cells:
+    # Nothing takes more than a byte per column and 8 per value, or less than 3 per 2048 values:
+    # refuse before anything is allocated.
+    if not cells <= 1024 * len(blob) <= 1024 * 9 * cells:
         raise refused("blob", key, f"{len(blob)} bytes for {cells} values")
     try:
         return array("q", unpack(blob, lengths))

@@ -9,11 +9,13 @@ import json
 import struct
 from array import array
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
 
+from agent.wire.reference import pack_columns
 from xinmai.clock import Anchor
 from xinmai.wire.blocks import raw_block, rollup_block
 from xinmai.wire.codec import (
@@ -182,11 +184,20 @@ ROLLUP = _batch(
     blocks=(rollup_block(0, 1_000_000_000, WINDOWS, KINDS),),
     account=(AccountEntry(MINUTE, 606, 3, 6),),
 )
+# As a sender without the dense codecs wrote it.
+RAW_BLOCK = replace(
+    raw_block(0, ROWS, len(KINDS)),
+    time=pack_columns([array("q", ROWS.scheduled_ns)]),
+    late=pack_columns([[0, 12_345, 0, 12_345]]),
+    duration=pack_columns([array("I", ROWS.duration_ns)]),
+    missed=pack_columns([array("I", ROWS.missed)]),
+    last=pack_columns([[250_000, 250_100, 250_300], _bits(0.5, 0.5, 0.5, 0.5), [7_000, 7_003]]),
+)
 RAW = _batch(
     stream="raw",
     queue=QUEUE,
     seq=1,
-    blocks=(raw_block(0, ROWS, len(KINDS)),),
+    blocks=(RAW_BLOCK,),
     account=(AccountEntry(MINUTE, 12, 6, 0),),
 )
 EVENT = _batch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from native.reference import unpack_column
 from xinmai.wire.messages import Block
 from xinmai_native import KIND_LAST
 
@@ -26,29 +27,11 @@ def pack_columns(columns: Sequence[Sequence[int]]) -> bytes:
 def unpack_columns(packed: bytes, lengths: Sequence[int]) -> list[list[int]]:
     """COL-4; ValueError for what is no packing."""
     columns: list[list[int]] = []
+    at = 0
     for length in lengths:
-        column: list[int] = []
+        column, at = unpack_column(packed, at, length)
         columns.append(column)
-        if not length:
-            continue
-        if not packed:
-            raise ValueError("no codec byte")
-        codec, packed = packed[0], packed[1:]
-        if codec == 0:
-            if len(packed) < 8 * length:
-                raise ValueError("missing bytes")
-            for at in range(0, 8 * length, 8):
-                column.append(int.from_bytes(packed[at : at + 8], "little", signed=True))
-            packed = packed[8 * length :]
-        elif codec == 1:
-            value = 0
-            for _ in range(length):
-                coded, packed = _take_varint(packed)
-                value = _signed(value + ((coded >> 1) ^ -(coded & 1)))
-                column.append(value)
-        else:
-            raise ValueError("unknown codec")
-    if packed:
+    if at != len(packed):
         raise ValueError("bytes left over")
     return columns
 
@@ -69,17 +52,6 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _take_varint(packed: bytes) -> tuple[int, bytes]:
-    value = 0
-    for at, byte in enumerate(packed[:10]):
-        value |= (byte & 0x7F) << (7 * at)
-        if byte < 0x80:
-            if value >= 2**64:
-                raise ValueError("over 64 bits")
-            return value, packed[at + 1 :]
-    raise ValueError("missing bytes")
 
 
 @dataclass(frozen=True)

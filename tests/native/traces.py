@@ -1,0 +1,5 @@
+"""The families of the bench, for the tests of the codec."""
+
+from xinmai.bench.traces import FAMILIES, node
+
+__all__ = ["FAMILIES", "node"]
