@@ -365,7 +365,6 @@ def test_events_arrive_whatever_is_in_them(tmp_path: Path) -> None:
 STUCK = """
     import sys, time
     from pathlib import Path
-from statistics import median
     from agent.sampler.rig import HostRun, threads
     from fakes.tinyplugin import READS_FILES, tiny
     from running import eventually

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -187,13 +188,15 @@ def test_a_long_absence_is_caught_up_in_batches_of_the_size_asked_for(make_rig: 
     rig = make_rig(ShipperConfig(raw=("*",), batch_bytes=20_000))
     host = Host(lanes=(LaneSpec(columns=10, slots=4096),))
     rig.add(host)
-    for tick in range(4000):
-        host.row(at(0) + tick * TICK_NS, tick * 7919 % 1_000_003)
+    dice = random.Random(1)
+    values = [dice.randrange(2**40) for _ in range(4000)]
+    for tick, value in enumerate(values):
+        host.row(at(0) + tick * TICK_NS, value)
     rig.run(at(401))
     sizes = [len(payload) for payload in rig.payloads("raw")]
     assert len(sizes) > 3
     assert max(sizes) < 20_500
-    assert rig.values() == [tick * 7919 % 1_000_003 for tick in range(4000)]
+    assert rig.values() == values
     assert totals(rig.batches("raw")) == (40_000, 0, 0)
 
 
