@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 
 from xinmai import clock
@@ -15,14 +15,14 @@ from xinmai.shipper.identity import Identity
 from xinmai.shipper.inventories import Announced, Lanes, announce
 from xinmai.shipper.pending import Pending
 from xinmai.shipper.rings import Ring, RingSet
-from xinmai.shipper.take import FOREVER_NS, How, Take, take_rows, take_windows
+from xinmai.shipper.take import FOREVER_NS, How, Take, Taker, take_rows, take_windows
 from xinmai.shipper.writer import Totals, Writer
 from xinmai.spool.spools import SpoolSet
 from xinmai.wire.limits import MAX_BODY_BYTES
 from xinmai.wire.messages import EventEntry, Loss, Stream
 from xinmai_native import RingError
 
-COLUMN_STREAMS: tuple[Stream, ...] = ("rollup", "raw")
+TAKERS: Mapping[Stream, Taker] = {"rollup": take_windows, "raw": take_rows}
 CELLS_PER_BLOCK = 4_096
 RAW_CELLS_PER_BLOCK = 65_536
 """Rows are values alone, and longer columns are packed denser and faster."""
@@ -96,7 +96,7 @@ class Drain:
             self._announce(anchor)
             for step in (self._drain_losses, self._drain_news, self._drain_events):
                 failed = _first_error(failed, step, anchor)
-            for stream in COLUMN_STREAMS:
+            for stream in TAKERS:
                 failed = _first_error(failed, self._drain_columns, anchor, stream, final)
             for ring in self._rings.take_finished():
                 self._on_drained(ring.id)
@@ -148,12 +148,13 @@ class Drain:
     def _drain_lanes(self, lanes: Lanes, pending: Pending, *, final: bool) -> Pending:
         """Read lanes of a ring; returns the batch that is not full yet."""
         for lane, wire_lane in lanes.numbers:
-            more = True
-            while more:
-                take = self._take(lanes.ring, lane, wire_lane, pending, final=final)
-                more = take.more
+            position: int | None = lanes.ring.positions[lane]
+            while position is not None:
+                how = self._how(lanes.ring, lane, wire_lane, position, pending, final=final)
+                take = TAKERS[pending.stream](lanes.ring, lane, position, pending.anchor, how)
                 if take:
                     pending = self._add(pending, take)
+                position = take.position if take.more else None
         return pending
 
     def _add(self, pending: Pending, take: Take) -> Pending:
@@ -173,20 +174,24 @@ class Drain:
             return min(RAW_CELLS_PER_BLOCK, self._limit_bytes // RAW_CELL_BYTES)
         return min(CELLS_PER_BLOCK, self._limit_bytes // CELL_BYTES)
 
-    def _take(
-        self, ring: Ring, lane: int, wire_lane: int, pending: Pending, *, final: bool
-    ) -> Take:
-        anchor, position = pending.anchor, pending.position(ring, lane)
-        how = How(
+    def _how(
+        self,
+        ring: Ring,
+        lane: int,
+        wire_lane: int,
+        position: int,
+        pending: Pending,
+        *,
+        final: bool,
+    ) -> How:
+        return How(
             wire_lane=wire_lane,
             width_ns=self._config.window_ns,
-            close_ns=FOREVER_NS if final else self._close_before_ns(ring, lane, anchor),
+            close_ns=FOREVER_NS if final else self._close_before_ns(ring, lane, pending.anchor),
             cells=self._cells_per_block(pending.stream),
             between=0 if position else self._rings.missed_between(ring, lane),
             final=final,
         )
-        take = take_rows if pending.stream == "raw" else take_windows
-        return take(ring, lane, position, anchor, how)
 
     def _close_before_ns(self, ring: Ring, lane: int, anchor: Anchor) -> int:
         """Windows that end by then are closed even though no later row has come.
@@ -205,13 +210,13 @@ class Drain:
 
     def _drain_losses(self, anchor: Anchor) -> None:
         self._losses += self._spools.take_losses()
-        while self._losses:
+        while self._losses and self._announced:
             part = self._losses[: min(LOSSES_PER_BATCH, 1 + self._limit_bytes // LOSS_BYTES)]
             self._writer.put_losses(self._announced[0], anchor, part)
             del self._losses[: len(part)]
 
     def _drain_news(self, anchor: Anchor) -> None:
-        if self._news:
+        if self._news and self._announced:
             self._writer.put_events(self._announced[0], anchor, self._news, {})
             self._news = []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -103,7 +103,7 @@ class Outbox:
         self._stored: dict[tuple[Stream, str], Ranges] = {}
         self._collector: tuple[str, int] | None = None
         self._changed_s = float("-inf")
-        self._order = self._acked = 0
+        self._order = self._acked = self._on_their_way = 0
         self._old_due_s = 0.0
         self._quiet_s = self._now_s()
         self._resend_s = RESEND_AFTER_S
@@ -118,7 +118,8 @@ class Outbox:
             self._border[stream] = (queue, seq + 1)
             self._live[stream], self._old[stream] = _Feed((queue, seq)), _Feed()
         self._pauses.clear()
-        self._acked = self._state.unstored_bytes = 0
+        self._has_old = True
+        self._acked = self._on_their_way = self._state.unstored_bytes = 0
         self._progress()
 
     def hurry(self) -> None:
@@ -130,15 +131,15 @@ class Outbox:
 
         It stays the next until `sending` or `skip`.
         """
-        if sum(map(len, self._sent.values())) >= UNSTORED_RECORDS:
+        if self._on_their_way >= UNSTORED_RECORDS:
             return None
-        feeds = (self._live, self._old) if self._old_may_go() else (self._live,)
-        for feed in feeds:
-            for stream in STREAMS:
-                item = None if self._is_paused(stream) else self._peek(stream, feed[stream])
-                if item is not None:
-                    return item if self._has_room(item) else None
-        return None
+        item = self._first(self._live)
+        if item is None and self._has_old and self._old_may_go():
+            item = self._first(self._old)
+            self._has_old = item is not None or not all(
+                feed.is_spent and not feed.again for feed in self._old.values()
+            )
+        return item if item is not None and self._has_room(item) else None
 
     def _has_room(self, item: Item) -> bool:
         unstored = self._state.unstored_bytes
@@ -147,21 +148,29 @@ class Outbox:
     def _old_may_go(self) -> bool:
         return not self.unhurried or self._old_due_s <= self._now_s()
 
+    def _first(self, feeds: Mapping[Stream, _Feed]) -> Item | None:
+        for stream, feed in feeds.items():
+            if self._pauses and self._is_paused(stream):
+                continue
+            if (item := self._peek(stream, feed)) is not None:
+                return item
+        return None
+
     def _is_paused(self, stream: Stream) -> bool:
         pause = self._pauses.get(stream)
         return pause is not None and self._now_s() < pause.until_s
 
     def _peek(self, stream: Stream, feed: _Feed) -> Item | None:
-        for sent in feed.again.values():
-            return sent.item
-        if feed.is_spent or feed.cursor == self._newest(stream):
-            return None
-        for queue, seq, size in self._spools[stream].unstored(*feed.cursor):
-            if self._is_live(stream, queue, seq) != (feed is self._live[stream]):
-                feed.is_spent = feed is self._old[stream]
-                return None
-            if (queue, seq) not in self._sent[stream]:
-                return Item(stream, queue, seq, size)
+        if feed.again:
+            return next(iter(feed.again.values())).item
+        if not feed.is_spent and feed.cursor != self._newest(stream):
+            for queue, seq, size in self._spools[stream].unstored(*feed.cursor):
+                if self._is_live(stream, queue, seq) != (feed is self._live[stream]):
+                    break
+                if (queue, seq) not in self._sent[stream]:
+                    return Item(stream, queue, seq, size)
+        # What is old does not become more.
+        feed.is_spent = feed is self._old[stream]
         return None
 
     def _newest(self, stream: Stream) -> tuple[str, int]:
@@ -193,6 +202,7 @@ class Outbox:
         if not self._state.unstored_bytes:
             self._quiet_s = now_s
         self._state.unstored_bytes += item.size
+        self._on_their_way += 1
         if not self._is_live(item.stream, item.queue, item.seq):
             begun_s = max(self._old_due_s, now_s - BURST_S)
             self._old_due_s = begun_s + item.size / BACKLOG_BYTES_PER_S
@@ -221,7 +231,7 @@ class Outbox:
         """The broker said no; it may say yes later, so keep the record and pause the stream."""
         sent = self._pop(item.stream, (item.queue, item.seq))
         if sent is not None:
-            self._feed(item).again[item.queue, item.seq] = sent
+            self._put_back(sent)
         self.pause(item.stream)
 
     def pause(self, stream: Stream) -> None:
@@ -290,15 +300,19 @@ class Outbox:
                 self._repeat_one(sent)
 
     def _repeat_one(self, sent: _Sent) -> None:
-        item = sent.item
-        self._pop(item.stream, (item.queue, item.seq))
-        self._feed(item).again[item.queue, item.seq] = sent
+        self._pop(sent.item.stream, (sent.item.queue, sent.item.seq))
+        self._put_back(sent)
         self._state.resent += 1
+
+    def _put_back(self, sent: _Sent) -> None:
+        self._feed(sent.item).again[sent.item.queue, sent.item.seq] = sent
+        self._has_old = True
 
     def _pop(self, stream: Stream, key: tuple[str, int]) -> _Sent | None:
         sent = self._sent[stream].pop(key, None)
         if sent is not None:
             self._state.unstored_bytes -= sent.item.size
+            self._on_their_way -= 1
             self._acked -= sent.acked
         return sent
 
@@ -308,7 +322,7 @@ class Outbox:
         waits = [pause.until_s - now_s for pause in self._pauses.values() if now_s < pause.until_s]
         if self._state.unstored_bytes:
             waits.append(self._quiet_s + self._resend_s - now_s)
-        if not self._old_may_go():
+        if self._has_old and not self._old_may_go():
             waits.append(max(self._old_due_s - now_s, BURST_S / 2))
         return max(0.0, min(waits)) if waits else None
 

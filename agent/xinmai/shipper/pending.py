@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from xinmai.clock import Anchor
 from xinmai.shipper.inventories import Announced
-from xinmai.shipper.rings import Positions, Ring
+from xinmai.shipper.rings import Positions
 from xinmai.shipper.take import Take
 from xinmai.wire.messages import AccountEntry, Block, Stream
 
@@ -28,13 +27,6 @@ class Pending:
     def blocks(self) -> list[Block]:
         """Of all takes."""
         return [take.block for take in self.takes if take.block is not None]
-
-    def position(self, ring: Ring, lane: int) -> int:
-        """Where reading goes on."""
-        for take in reversed(self.takes):
-            if take.ring is ring and take.lane == lane:
-                return take.position
-        return ring.positions[lane]
 
     def has_room(self, take: Take, most_bytes: int, most_cells: int) -> bool:
         """Whether the batch stays within its limits with this in it."""
@@ -70,15 +62,26 @@ class Pending:
 
     def account(self) -> list[AccountEntry]:
         """By minute (WIRE-46); what was overwritten or never began counts for now."""
-        taken, missed, overrun = Counter[int](), Counter[int](), Counter[int]()
+        taken: dict[int, int] = {}
+        missed: dict[int, int] = {}
+        overrun: dict[int, int] = {}
         now = self.anchor.minute(self.anchor.mono_ns)
         for take in self.takes:
-            taken.update(take.taken)
-            missed.update(take.missed)
+            _add(taken, take.taken.items())
+            _add(missed, take.missed.items())
             if take.overrun:
-                overrun[now] += take.overrun
+                _add(overrun, [(now, take.overrun)])
             if take.between:
-                missed[now] += take.between
-        taken.update(overrun)
-        minutes = sorted({*taken, *missed})
-        return [AccountEntry(m, taken[m], missed[m], overrun[m]) for m in minutes]
+                _add(missed, [(now, take.between)])
+        _add(taken, overrun.items())
+        return [
+            AccountEntry(
+                minute, taken.get(minute, 0), missed.get(minute, 0), overrun.get(minute, 0)
+            )
+            for minute in sorted({*taken, *missed})
+        ]
+
+
+def _add(to: dict[int, int], counts: Iterable[tuple[int, int]]) -> None:
+    for minute, count in counts:
+        to[minute] = to.get(minute, 0) + count

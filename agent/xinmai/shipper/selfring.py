@@ -18,6 +18,7 @@ from xinmai.wire.messages import STREAMS
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS, Ring
 
 PLUGIN = "shipper"
+STATM = "/proc/self/statm"
 _SLOTS = 64
 _RSS = 1
 """Its place among the series."""
@@ -31,7 +32,7 @@ class SelfRing:
         self._series = _series()
         self._period_ns = period_ns
         self._due_ns = 0
-        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._statm = _open(STATM)
         self.ring = Ring(
             [
                 (LANE_COLUMNS, len(self._series), 0, _SLOTS, period_ns),
@@ -58,7 +59,9 @@ class SelfRing:
 
     def close(self) -> None:
         """Give ring and descriptors back."""
-        os.close(self._statm)
+        if self._statm >= 0:
+            os.close(self._statm)
+        self._statm = -1
         self.ring.close()
 
     def commit(self, sender: SendState, spools: SpoolSet) -> None:
@@ -78,6 +81,14 @@ class SelfRing:
             return int(os.pread(self._statm, 64, 0).split()[1]) * _PAGE_BYTES, 0
         except (OSError, ValueError, IndexError):
             return 0, int(Reason.UNSUPPORTED)
+
+
+def _open(path: str) -> int:
+    """A descriptor kept open, -1 where there is no such file: cheaper than opening each second."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _series() -> list[Series]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ class Take:
         position: where reading goes on once this is kept.
         block: None where there is no row.
         taken, missed: by minute; taken without overrun.
+        cells: of the block, with a value or without.
         more: whether the lane may have more now.
     """
 
@@ -41,12 +42,8 @@ class Take:
     overrun: int = 0
     between: int = 0
     size_bytes: int = 0
+    cells: int = 0
     more: bool = False
-
-    @property
-    def cells(self) -> int:
-        """Cells of the block, with a value or without."""
-        return self.block.n * self.ring.layout.lanes[self.lane].count if self.block else 0
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
@@ -72,6 +69,10 @@ class How(NamedTuple):
     final: bool = False
 
 
+Taker = Callable[[Ring, int, int, Anchor, How], Take]
+"""Reads a lane of a ring from a position on."""
+
+
 def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) -> Take:
     """Roll rows up to windows.
 
@@ -94,7 +95,7 @@ def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How)
         _book(take, anchor, windows.start_ns, windows.missed, array("I", windows.ticks))
     if windows.n or windows.overrun:
         take.block = rollup_block(how.wire_lane, how.width_ns, windows, kinds)
-        take.size_bytes = block_bytes(take.block)
+        take.size_bytes, take.cells = block_bytes(take.block), windows.n * columns
     return take
 
 
@@ -117,7 +118,7 @@ def take_rows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) ->
         _book(take, anchor, rows.scheduled_ns, rows.missed, [1] * rows.n)
     if rows.n or rows.overrun:
         take.block = raw_block(how.wire_lane, rows, columns)
-        take.size_bytes = block_bytes(take.block)
+        take.size_bytes, take.cells = block_bytes(take.block), rows.n * columns
     return take
 
 
@@ -160,4 +161,4 @@ def block_bytes(block: Block) -> int:
         block.duration,
     )
     # The names of a block's keys and its numbers take some 100 bytes.
-    return sum(len(blob) for blob in blobs if blob) + 24 * len(block.reasons) + 128
+    return sum(map(len, filter(None, blobs))) + 24 * len(block.reasons) + 128

@@ -174,6 +174,20 @@ def test_a_ring_left_behind_by_mistake_goes_on_where_it_was(raw_rig: Rig) -> Non
     assert raw_rig.values() == [0, 1, 2, 3]
 
 
+def test_a_ring_that_comes_again_in_time_is_not_ended(raw_rig: Rig) -> None:
+    host = seconds()
+    raw_rig.add(host)
+    host.row(at(0), 0)
+    raw_rig.rings.mark_others_gone("", at(5))
+    raw_rig.run(at(1))
+    raw_rig.add(host)
+    raw_rig.run(at(6))
+    assert raw_rig.drained == []
+    host.row(at(6), 6)
+    raw_rig.run(at(7))
+    assert raw_rig.values() == [0, 6]
+
+
 def test_hosts_may_commit_for_a_while_after_their_sampler_is_gone(raw_rig: Rig) -> None:
     host = seconds()
     raw_rig.add(host)
