@@ -18,6 +18,7 @@ from xinmai.shipper.address import broker_address
 from xinmai.shipper.drain import Drain
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.positions import known_positions
+from xinmai.shipper.retained import Retained
 from xinmai.shipper.rings import RingSet
 from xinmai.shipper.samplerlink import SamplerLink
 from xinmai.shipper.selfring import SelfRing
@@ -63,6 +64,7 @@ class Shipper:
             self.spools,
             lambda: next_session(state_dir),
             schemas=lambda: self.drain.schemas,
+            retained=Retained(state_dir / "inventories"),
         )
         self.drain = Drain(
             self.identity,

@@ -16,6 +16,7 @@ from xinmai.config import ShipperConfig
 from xinmai.errors import BrokerRefused, Refused, TransportError
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.outbox import Item, Outbox
+from xinmai.shipper.retained import Retained
 from xinmai.shipper.sendstate import SendState
 from xinmai.shipper.sentences import Sentences
 from xinmai.spool.spools import SpoolSet
@@ -50,6 +51,7 @@ class Sender:
     Args:
         next_session: gives each connection its number (WIRE-20).
         schemas: of the inventories in force, which are not cleared from the broker.
+        retained: what the broker keeps.
         now_s: a monotonic clock.
     """
 
@@ -62,6 +64,7 @@ class Sender:
         next_session: Callable[[], int],
         *,
         schemas: Callable[[], set[str]] = set,
+        retained: Retained | None = None,
         backoff: Backoff | None = None,
         now_s: Callable[[], float] = lambda: clock.mono_ns() / clock.SECOND_NS,
     ) -> None:
@@ -71,7 +74,7 @@ class Sender:
         self._backoff, self._now_s = backoff or Backoff(), now_s
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()
         self._delivered: asyncio.Event | None = None
-        self._retained: set[str] = set()
+        self._retained = retained or Retained()
         self._session_number = 0
         self._leaving = self._away = self._contested = False
         self._refusals: dict[str, str] = {}
@@ -205,7 +208,7 @@ class Sender:
             return
         self.outbox.stored(stored)
         # Most words only confirm what was sent a moment ago: no reason to look further.
-        if self._delivered or len(self._retained) > 1 or self.outbox.next() is not None:
+        if self._delivered or len(self._retained.schemas) > 1 or self.outbox.next() is not None:
             self._wake.set()
 
     def _read_stored(self, payload: bytes) -> Stored:
@@ -275,6 +278,7 @@ class Sender:
             self._say.once(logging.ERROR, "inventory is missing: schema=%s", schema)
         else:
             topic = self._topics.inventory(schema)
+            self._retained.add(schema)
             try:
                 await session.transport.publish(topic, payload, retain=True)
             except BrokerRefused as refusal:
@@ -282,15 +286,14 @@ class Sender:
                 self.outbox.pause(item.stream)
                 return
             self._note_taken(topic)
-            self._retained.add(schema)
         session.announced.add(schema)
 
     async def _clear_superseded(self, session: _Session) -> None:
         """Take inventories off the broker that nothing held here names any more."""
-        if len(self._retained) < 2 or self._delivered is not None:
+        if len(self._retained.schemas) < 2 or self._delivered is not None:
             return
         named = self._schemas().union(*(spool.schemas() for spool in self._spools))
-        for schema in self._retained - named:
+        for schema in self._retained.schemas - named:
             with suppress(BrokerRefused):
                 await session.transport.publish(self._topics.inventory(schema), b"", retain=True)
             self._retained.discard(schema)

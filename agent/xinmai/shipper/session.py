@@ -8,6 +8,8 @@ from pathlib import Path
 
 from xinmai import clock
 
+_MOST = 2**53
+
 log = logging.getLogger("xinmai.shipper")
 
 
@@ -16,6 +18,8 @@ def next_session(state_dir: Path) -> int:
     path = state_dir / "session"
     try:
         number = int(path.read_text("ascii")) + 1
+        if not 0 < number <= _MOST:
+            raise ValueError(f"session {number}")
     except (OSError, ValueError):
         number = clock.wall_ns() // clock.SECOND_NS
     temporary = path.with_suffix(".new")

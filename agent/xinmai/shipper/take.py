@@ -90,7 +90,7 @@ def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How)
     if not windows.n and windows.next_position < committed:
         raise RingError(f"lane {lane} has a row of a time that never ends")
     take = _new_take(ring, lane, windows, how)
-    take.more = windows.n == limit or (how.final and windows.n > 0)
+    take.more = windows.n == limit
     if windows.n:
         _book(take, anchor, windows.start_ns, windows.missed, array("I", windows.ticks))
     if windows.n or windows.overrun:
@@ -113,6 +113,7 @@ def take_rows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) ->
             break
         limit = rows.n // 2
     take = _new_take(ring, lane, rows, how)
+    # A row that cannot be read ends a batch; at the end of a ring there is no next second.
     take.more = rows.n == limit or (how.final and rows.n > 0)
     if rows.n:
         _book(take, anchor, rows.scheduled_ns, rows.missed, [1] * rows.n)

@@ -148,7 +148,7 @@ async def test_a_ring_that_ended_is_told_as_drained(node: Node) -> None:
 async def test_the_rings_of_a_dead_sampler_are_read_to_their_end(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samplerlink, "LEAVING_NS", 100_000_000)
+    monkeypatch.setattr(samplerlink, "LEAVING_NS", 300_000_000)
     old, new = Host("acme", (TICK,)), Host("acme", (TICK,))
     async with node.shipper() as shipper:
         node.sampler.add(old)
@@ -157,10 +157,11 @@ async def test_the_rings_of_a_dead_sampler_are_read_to_their_end(
         node.sampler.rings.clear()
         node.sampler.hang_up()
         # Its hosts notice later than we do.
-        node.tick(old, 5)
+        for _ in range(2):
+            node.tick(old, 5)
+            await node.arrived()
         node.sampler.add(new)
         await eventually(lambda: node.sampler.connects == 2, "another connection")
-        node.tick(old, 5)
         node.tick(new, 5)
         assert await node.arrived() == numbers(node)
         await eventually(lambda: len(list(shipper.rings)) == 2, "the end of the old ring")

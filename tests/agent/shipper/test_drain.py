@@ -147,6 +147,20 @@ def test_overwritten_rows_are_taken_and_lost(make_rig: MakeRig, raw: tuple[str, 
     assert sum(block.overrun for batch in rig.batches(stream) for block in batch.blocks) == 28
 
 
+@pytest.mark.statement("WIRE-46")
+def test_rows_overwritten_in_a_window_that_is_open_are_told_at_once(rig: Rig) -> None:
+    host = Host(lanes=(LaneSpec(period_ns=SECOND_NS // 100, columns=2, slots=16),))
+    rig.add(host)
+    host.rows(at(0), 30)
+    rig.run(at(0.31))
+    (batch,) = rig.batches()
+    assert [(block.n, block.overrun) for block in batch.blocks] == [(0, 28)]
+    assert totals([batch]) == (28, 0, 28)
+    rig.run(at(2))
+    assert totals(rig.batches()) == (60, 0, 28)
+    assert [one.count for one in rig.readings()] == [16, 16]
+
+
 def test_counters_and_gauges_stand_in_their_own_lanes(rig: Rig) -> None:
     lanes = (LaneSpec("a", columns=1), LaneSpec("b", columns=2, kind=Kind.COUNTER), SLOW)
     host, other = Host("acme", lanes), Host("beta", (LaneSpec("c", columns=1),))

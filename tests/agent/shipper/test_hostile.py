@@ -125,10 +125,22 @@ def test_a_dropped_ring_that_comes_again_is_not_read_again(rig: Rig, forger: For
     rig.run(at(3))
     forger.poke(COMMITTED, 1)
     rig.run(at(4))
-    forger.poke(COMMITTED, 3)
-    rig.rings.add(forger.host.layout, forger.fd)
-    rig.run(at(5))
+    for second in (5, 6, 7):
+        rig.rings.add(forger.host.layout, forger.fd)
+        rig.run(at(second))
     assert totals(rig.batches()) == (6, 0, 0)
+    assert rig.drained == [forger.host.id]
+
+
+def test_a_damaged_row_of_a_dead_ring_hides_none_behind_it(raw_rig: Rig, forger: Forger) -> None:
+    slots, slot_bytes = 2 * 4096, 64
+    os.pwrite(forger.fd, b"damage", slots + slot_bytes + 50)
+    raw_rig.rings.add(forger.host.layout, forger.fd)
+    raw_rig.rings.mark_gone(forger.host.id)
+    raw_rig.run(at(4))
+    assert raw_rig.values() == [0, 2]
+    assert raw_rig.drained == [forger.host.id]
+    assert totals(raw_rig.batches("raw")) == (6, 0, 2)
 
 
 def test_a_damaged_ring_is_not_read_from_its_start_by_the_next_run(
@@ -244,6 +256,19 @@ def test_a_row_that_no_body_can_hold_is_lost_and_said_to_be(
     bad.row(at(300), 1)
     rig.run(at(500))
     assert plugins_read(rig) == {"good", "bad"}
+
+
+def test_a_backlog_of_vendor_codes_is_sent_in_smaller_blocks(make_rig: MakeRig) -> None:
+    """As many codes as a window can tell apart, in every window and column."""
+    rig = make_rig()
+    bad = Host("bad", (LaneSpec("fast", SECOND_NS // 16, 64, slots=2048),))
+    rig.add(bad)
+    for tick in range(64 * 16):
+        bad.row(at(tick / 16), 64 * tick, reasons=bytes([Reason.VENDOR_ERROR]) * 64)
+    rig.run(at(100))
+    rig.run(at(101))
+    assert rig.losses() == []
+    assert totals(rig.batches()) == (64 * 64 * 16, 0, 0)
 
 
 def test_events_of_the_worst_kind_are_shipped_as_unreadable(rig: Rig) -> None:

@@ -367,6 +367,33 @@ def test_a_record_given_up_is_not_sent(desk: Desk) -> None:
     assert desk.seqs() == [2, 3]
 
 
+def test_a_record_given_up_while_it_waits_to_be_repeated_is_not_sent(desk: Desk) -> None:
+    desk.put(2)
+    item = desk.outbox.next()
+    assert item is not None
+    desk.outbox.sending(item)
+    desk.outbox.refused(item)
+    desk.spools["rollup"].discard(item.queue, item.seq, item.seq, "refused")
+    desk.outbox.forget(item)
+    desk.now_s += outbox_module.PAUSE_S
+    assert desk.seqs() == [2]
+
+
+def test_the_delay_grows_only_while_something_is_acknowledged_and_not_stored(desk: Desk) -> None:
+    desk.put(1)
+    desk.send_and_ack()
+    desk.stored((1, 1))
+    desk.put(1)
+    assert desk.seqs() == [2]
+    for _ in range(5):
+        desk.now_s += RESEND_AFTER_S
+        desk.outbox.resend_if_due()
+    desk.ack(2)
+    desk.now_s += RESEND_AFTER_S
+    desk.outbox.resend_if_due()
+    assert desk.seqs() == [2]
+
+
 def test_what_is_stored_before_the_acknowledgement_comes_is_done(desk: Desk) -> None:
     desk.put(2)
     desk.seqs()

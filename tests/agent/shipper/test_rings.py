@@ -12,6 +12,8 @@ from agent.shipper.rig import Host, LaneSpec, Rig, totals
 from xinmai.api import Device
 from xinmai.clock import SECOND_NS
 from xinmai.errors import ProtocolError
+from xinmai_native import LANE_COLUMNS, LANE_RECORDS
+from xinmai_native import Ring as Producer
 
 START_NS = 600 * SECOND_NS
 SECOND = LaneSpec("second", SECOND_NS, 2)
@@ -125,6 +127,20 @@ def test_what_the_new_host_counts_itself_is_not_missed_twice(rig: Rig) -> None:
 
 
 @pytest.mark.statement("WIRE-46")
+def test_a_long_backlog_of_a_new_generation_misses_its_ticks_once(rig: Rig) -> None:
+    dead = Host("acme", (replace(SECOND, columns=1),))
+    alive = Host("acme", (replace(SECOND, columns=1, slots=8192),), generation=2)
+    rig.add(dead, alive)
+    dead.row(at(0))
+    rig.rings.mark_gone(dead.id)
+    alive.rows(at(5), 5000)
+    rig.run(at(5005))
+    (_, batch) = rig.batches()
+    assert len(batch.blocks) == 2
+    assert totals(rig.batches()) == (5001, 4, 0)
+
+
+@pytest.mark.statement("WIRE-46")
 def test_rows_overwritten_at_the_start_of_a_generation_are_not_missed_as_well(rig: Rig) -> None:
     dead = seconds()
     alive = Host("acme", (replace(SECOND, slots=4),), generation=2)
@@ -186,6 +202,15 @@ def test_a_ring_that_comes_again_in_time_is_not_ended(raw_rig: Rig) -> None:
     host.row(at(6), 6)
     raw_rig.run(at(7))
     assert raw_rig.values() == [0, 6]
+
+
+def test_a_ring_that_is_gone_stays_gone_when_the_sampler_goes(raw_rig: Rig) -> None:
+    host = seconds()
+    raw_rig.add(host)
+    raw_rig.rings.mark_gone(host.id)
+    raw_rig.rings.mark_others_gone("", at(100))
+    raw_rig.run(at(1))
+    assert raw_rig.drained == [host.id]
 
 
 def test_hosts_may_commit_for_a_while_after_their_sampler_is_gone(raw_rig: Rig) -> None:
@@ -290,6 +315,20 @@ def test_a_layout_with_too_few_lanes_or_none_for_events_is_refused(rig: Rig) -> 
     for lanes in ((lane,), (lane, lane), (events, events), (events, lane)):
         with pytest.raises(ProtocolError):
             rig.rings.add(replace(host.layout, lanes=lanes), host.ring.fd)
+
+
+def test_the_lane_for_events_is_the_last_and_only_one_of_its_kind(rig: Rig) -> None:
+    columns, records = (LANE_COLUMNS, 2, 0, 16, SECOND_NS), (LANE_RECORDS, 0, 64, 16, SECOND_NS)
+    layout = seconds().layout
+    lane, events = layout.lanes
+    for ring_lanes, lanes in (
+        ((records, columns), (events, lane)),
+        ((records, records), (events, events)),
+        ((columns, columns), (lane, lane)),
+    ):
+        ring = Producer(ring_lanes)
+        with pytest.raises(ProtocolError, match="does not fit"):
+            rig.rings.add(replace(layout, ring_id=ring.id.hex(), lanes=lanes), ring.fd)
 
 
 def test_a_layout_that_no_collector_would_take_is_refused(rig: Rig) -> None:

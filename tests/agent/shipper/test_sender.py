@@ -162,6 +162,25 @@ async def test_an_inventory_that_nothing_names_any_more_is_cleared(
         assert broker.retained[TOPICS.inventory(SCHEMA)] == b"the inventory"
 
 
+async def test_an_inventory_of_an_earlier_run_is_cleared_as_well(
+    broker: FakeBroker, tmp_path: Path
+) -> None:
+    """Each boot makes a new one: none may be left behind on the broker."""
+    note = tmp_path / "inventories"
+    made = Bench(tmp_path / "a", broker.url, retained=note)
+    async with running(broker, made) as bench:
+        bench.put(1)
+        await arrived(broker, 1)
+    made = Bench(tmp_path / "b", broker.url, schemas=lambda: {OTHER}, retained=note)
+    async with running(broker, made) as bench:
+        for spool in bench.spools:
+            spool.put_inventory(OTHER, b"another inventory")
+        bench.put(1, schema=OTHER)
+        await eventually(lambda: broker.retained[TOPICS.inventory(SCHEMA)] == b"", "a clearing")
+        assert broker.retained[TOPICS.inventory(OTHER)] == b"another inventory"
+    assert note.read_text() == f"{OTHER}\n"
+
+
 async def test_no_inventory_is_cleared_while_a_record_names_it(
     broker: FakeBroker, bench: Bench
 ) -> None:

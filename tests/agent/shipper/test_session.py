@@ -13,7 +13,7 @@ def test_session_grows_over_restarts(tmp_path: Path) -> None:
 
 
 @pytest.mark.statement("WIRE-20")
-@pytest.mark.parametrize("content", ["", "not a number", "\x00" * 8])
+@pytest.mark.parametrize("content", ["", "not a number", "\x00" * 8, "-7", "9" * 30])
 def test_a_lost_or_broken_session_file_never_goes_backwards(tmp_path: Path, content: str) -> None:
     before = next_session(tmp_path)
     (tmp_path / "session").write_text(content, "utf-8")
