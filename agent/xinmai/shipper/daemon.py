@@ -104,8 +104,7 @@ class Shipper:
     async def _finish(self, works: list[asyncio.Task[None]]) -> None:
         draining, following = works
         await _cancel(draining)
-        self.rings.mark_gone(self._own.id)
-        await self._drain_once(final=self.sampler.stopped)
+        await self._drain_once()
         await _cancel(following)
         if not await self.sender.until_delivered(DELIVER_S):
             left = sum(spool.state().records for spool in self.spools)
@@ -124,12 +123,12 @@ class Shipper:
             timer.cancel()
             await self._drain_once()
 
-    async def _drain_once(self, *, final: bool = False) -> None:
+    async def _drain_once(self) -> None:
         """A disk that fails or is full ends nothing: the rings and memory keep what they can."""
         self._own.commit(self.sender.state, self.spools)
         failed = await self._sync_if_needed()
         try:
-            self.drain.run(final=final)
+            self.drain.run()
         except OSError as error:
             failed = failed or error
         self._note_disk(failed)

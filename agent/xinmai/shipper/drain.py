@@ -79,11 +79,8 @@ class Drain:
         """Of the inventories in force."""
         return {one.schema for one in self._announced}
 
-    def run(self, *, final: bool = False) -> None:
-        """Take everything that is ready.
-
-        Args:
-            final: close every window, however young: nothing will come after it.
+    def run(self) -> None:
+        """Take everything that is ready; of a ring that is gone that is all.
 
         Raises:
             OSError: a spool cannot take more; positions stay, the rings keep what they hold.
@@ -97,7 +94,7 @@ class Drain:
             for step in (self._drain_losses, self._drain_news, self._drain_events):
                 failed = _first_error(failed, step, anchor)
             for stream in TAKERS:
-                failed = _first_error(failed, self._drain_columns, anchor, stream, final)
+                failed = _first_error(failed, self._drain_columns, anchor, stream)
             for ring in self._rings.take_finished():
                 self._on_drained(ring.id)
             changed = self._has_other_heads()
@@ -133,14 +130,14 @@ class Drain:
         is_raw = any(fnmatch(name, pattern) for pattern in self._config.raw)
         return "raw" if is_raw else "rollup"
 
-    def _drain_columns(self, anchor: Anchor, stream: Stream, final: bool) -> None:
+    def _drain_columns(self, anchor: Anchor, stream: Stream) -> None:
         for announced in self._announced:
             pending = Pending(stream, announced, anchor)
             for lanes in announced.lanes:
                 if lanes.stream != stream or lanes.ring.closed:
                     continue
                 try:
-                    pending = self._drain_lanes(lanes, pending, final=final or lanes.ring.gone)
+                    pending = self._drain_lanes(lanes, pending, final=lanes.ring.gone)
                 except RingError as error:
                     self._drop(lanes.ring, error)
             self._keep(pending)

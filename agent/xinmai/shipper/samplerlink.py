@@ -41,7 +41,6 @@ class SamplerLink:
         self._channel: Channel | None = None
         self._greeted: set[str] | None = None
         self.plugins: Sequence[Mapping[str, Any]] = ()
-        self.stopped = False
 
     @property
     def connected(self) -> bool:
@@ -59,7 +58,7 @@ class SamplerLink:
     async def _stay(self, channel: Channel) -> None:
         """Until the sampler leaves."""
         loop, gone = asyncio.get_running_loop(), asyncio.Event()
-        self._channel, self._greeted, self.stopped = channel, set(), False
+        self._channel, self._greeted = channel, set()
         try:
             channel.send("hello", {"pid": os.getpid()})
             loop.add_reader(channel, self._hear, channel, gone)
@@ -93,7 +92,6 @@ class SamplerLink:
             self.plugins = list(message.body.get("plugins") or ())
             self._end_greeting()
         elif message.kind == "stopped":
-            self.stopped = True
             self._rings.mark_others_gone(self._own)
             self._on_stopped()
 

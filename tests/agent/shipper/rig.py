@@ -214,10 +214,10 @@ class Rig:
         for host in hosts:
             self.rings.add(host.layout, host.ring.fd)
 
-    def run(self, now_ns: int = 0, *, final: bool = False) -> None:
+    def run(self, now_ns: int = 0) -> None:
         """Drain, after moving the clock where a time is given."""
         self.clock.now_ns = now_ns or self.clock.now_ns
-        self.drain.run(final=final)
+        self.drain.run()
 
     def again(self, *hosts: Host) -> Rig:
         """The next run, after this one has ended; it is given these rings."""

@@ -51,6 +51,7 @@ class Node:
     broker: FakeBroker
     sampler: FakeSampler
     raw: tuple[str, ...] = ("acme/*",)
+    window_ns: int = WINDOW_NS
     runs: list[Shipper] = field(default_factory=list)
     next_value: int = 0
 
@@ -62,7 +63,7 @@ class Node:
                 run_dir=self.directory,
             ),
             broker=BrokerConfig(url=url or self.broker.url, protocol="5"),
-            shipper=ShipperConfig(window_ns=WINDOW_NS, raw=self.raw, confirm="puback"),
+            shipper=ShipperConfig(window_ns=self.window_ns, raw=self.raw, confirm="puback"),
         )
 
     @asynccontextmanager
@@ -72,7 +73,7 @@ class Node:
         self.runs.append(shipper)
         task = asyncio.create_task(shipper.run(leave), name="shipper")
         try:
-            await eventually(lambda: shipper.sampler.connected or task.done(), "the sampler")
+            await eventually(lambda: bool(self.sampler.shippers) or task.done(), "the sampler")
             yield shipper
         finally:
             leave.set()
@@ -206,6 +207,18 @@ async def test_a_second_run_goes_on_where_the_first_left_off(node: Node) -> None
     assert sorted(node.values()) == numbers(node)
 
 
+async def test_positions_of_rings_that_the_sampler_let_go_are_forgotten(node: Node) -> None:
+    host = Host("acme", (TICK,))
+    node.sampler.add(host)
+    async with node.shipper():
+        node.tick(host, 5)
+        await node.arrived()
+    node.sampler.rings.clear()
+    async with node.shipper() as shipper:
+        own = {ring.id for ring in shipper.rings}
+        await eventually(lambda: set(shipper.rings.positions()) == own, "the end of the greeting")
+
+
 async def test_what_came_while_no_shipper_ran_is_not_missing(node: Node) -> None:
     host, other = Host("acme", (TICK,)), Host("acme", (TICK,), generation=2)
     node.sampler.add(host)
@@ -236,12 +249,13 @@ async def test_an_open_window_is_left_to_the_next_run(node: Node) -> None:
 
 
 async def test_when_sampling_has_ended_every_window_is_closed_at_once(node: Node) -> None:
-    node.raw = ()
-    host = Host("acme", (LaneSpec("slow", WINDOW_NS // 2, 1),))
+    """The sampler waits for it, and the next turn may be far."""
+    node.raw, node.window_ns = (), 3600 * SECOND_NS
+    host = Host("acme", (TICK,))
     node.sampler.add(host)
     async with node.shipper() as shipper:
         await eventually(lambda: any(ring.id == host.id for ring in shipper.rings), "the ring")
-        host.row(clock.mono_ns() + SECOND_NS, 1)
+        host.row(clock.mono_ns(), 1)
         node.sampler.tell("stopped")
         await eventually(lambda: node.sampler.drained == [host.id], "the word that it is drained")
         await eventually(lambda: node.values() == [1], "the window")
@@ -329,6 +343,26 @@ async def test_a_disk_that_fails_to_sync_ends_nothing(
     assert caplog.text.count("Input/output error") == 1
 
 
+async def test_what_no_collector_has_is_made_durable_after_a_window(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, calls = SpoolSet.sync, [0]
+
+    def counted(spools: SpoolSet) -> None:
+        calls[0] += 1
+        sync(spools)
+
+    monkeypatch.setattr(SpoolSet, "sync", counted)
+    async with node.shipper("mqtt://127.0.0.1:1"):
+        await eventually(lambda: calls[0] >= 5, "a sync a window")
+    async with node.shipper() as shipper:
+        await eventually(lambda: shipper.drain.totals.batches > 3, "some windows")
+        await eventually(lambda: shipper.sender.outbox.delivered, "delivery")
+        before, batches = calls[0], shipper.drain.totals.batches
+        await eventually(lambda: shipper.drain.totals.batches > batches + 5, "more windows")
+        assert calls[0] - before <= 2
+
+
 @pytest.mark.fault("C6")
 async def test_a_ring_that_cannot_be_used_does_not_end_the_run(
     node: Node, caplog: pytest.LogCaptureFixture
@@ -383,7 +417,8 @@ async def test_a_signal_or_the_parents_end_ends_the_process(node: Node, way: str
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
-    loop.remove_reader(read)
+    # The end of a pipe stays readable for ever: nobody must be watching it any more.
+    assert loop.remove_reader(read) is (way == "signal")
     for fd in (read, write):
         if fd >= 0:
             os.close(fd)

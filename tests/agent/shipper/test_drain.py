@@ -75,11 +75,12 @@ def test_a_lane_slower_than_the_window_is_closed_at_once(rig: Rig) -> None:
     assert windows(rig) == [("slow", 0.3, 1, 7)]
 
 
-def test_the_last_drain_closes_every_window(rig: Rig) -> None:
+def test_when_sampling_has_ended_every_window_is_closed(rig: Rig) -> None:
     host = Host()
     rig.add(host)
     host.rows(at(0), 3)
-    rig.run(at(0.3), final=True)
+    rig.rings.mark_others_gone("")
+    rig.run(at(0.3))
     assert windows(rig) == [("fast", 0, 3, 3)]
 
 
