@@ -8,6 +8,7 @@ beside this file and the exit code is 1.
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 import time
@@ -187,7 +188,8 @@ def change_entry(holder: Any, key: Any, source: random.Random) -> None:
             edited[source.randrange(len(edited))] = source.choice(INTERESTING_BYTES)
             holder[key] = bytes(edited)
         case _:
-            holder[key] = source.choice(INTERESTING_VALUES)
+            # A copy: the same list put inside itself, over several edits, would have no end.
+            holder[key] = copy.deepcopy(source.choice(INTERESTING_VALUES))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -56,10 +56,6 @@ class Shelf:
         if not queue:
             del self._queues[held.queue]
 
-    def oldest_but(self, spared: Held | None) -> Held | None:
-        """The oldest segment other than one."""
-        return next((held for held in self._segments if held is not spared), None)
-
     def of(self, queue: str) -> Sequence[Held]:
         """Segments of a queue."""
         return self._queues.get(queue, ())

@@ -30,8 +30,6 @@ MAX_CELLS: Final = 2**20
 MAX_RANGES: Final = 256
 MAX_QUEUES: Final = 8
 """Of a stream, in a stored message."""
-TARGET_BODY_BYTES: Final = 256 * 2**10
-"""Where a sender splits."""
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -48,8 +48,18 @@ class Rig:
         """Connect and be accepted."""
         client = Client(Channel.connect(self.path))
         self.joined.append(client)
-        await asyncio.sleep(0.01)
+        # One turn of the loop sees the listening socket, the next has served it.
+        for _ in range(2):
+            await asyncio.sleep(0)
         return client
+
+    async def until(self, is_so: Callable[[], object]) -> None:
+        """Let the loop turn until something is so; a bounded number of turns."""
+        for _ in range(1000):
+            if is_so():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("a thousand turns of the loop did not bring it")
 
     async def settle(self, client: Client, kinds: int) -> Client:
         """Let a client read until it has so many messages."""
@@ -144,7 +154,7 @@ async def test_client_is_heard_and_its_descriptors_are_closed(rig: Rig) -> None:
     client = await rig.join()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a number is wanted
     client.channel.send("drained", {"ring_id": "0a"}, [0, 0])
-    await asyncio.sleep(0.01)
+    await rig.until(lambda: rig.heard)
     assert [(one.kind, one.body) for one in rig.heard] == [("drained", {"ring_id": "0a"})]
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
@@ -165,7 +175,6 @@ async def test_client_that_leaves_in_the_middle_is_forgotten(rig: Rig) -> None:
     for _ in range(10):
         rig.clients.tell(Message("filler", {"text": "x" * 60_000}))
     client.channel.close()
-    await asyncio.sleep(0.01)
     rig.clients.tell(Message("last", {}))
     other = await rig.join()
     await rig.settle(other, 1)

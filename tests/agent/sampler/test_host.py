@@ -43,6 +43,19 @@ def host(tmp_path: Path, *bodies: str, threading: str = "serial", more: str = ""
     return HostRun(source, root=tmp_path)
 
 
+def until_logged(capfd: pytest.CaptureFixture[str], *texts: str) -> str:
+    """What the host writes until it holds all the texts."""
+    logged = ""
+
+    def is_there() -> bool:
+        nonlocal logged
+        logged += capfd.readouterr().err
+        return all(text in logged for text in texts)
+
+    eventually(is_there, f"in the log: {texts}")
+    return logged
+
+
 def test_says_hello_hands_a_ring_over_and_reads(tmp_path: Path) -> None:
     with host(tmp_path) as run:
         run.until_running()
@@ -305,13 +318,13 @@ def test_plugin_that_raises_between_readings_goes_on_reading(
     with host(tmp_path, raises("events"), raises("changed")) as run:
         run.until_running()
         (tmp_path / "broken").touch()
-        time.sleep(0.5)
+        logged = until_logged(capfd, "plugin failed: call=events", "plugin failed: call=changed")
         rows = len(run.ring.readings("hw.power", "one"))
         (tmp_path / "broken").unlink()
-        time.sleep(0.3)
+        logged += until_logged(capfd, "works again: call=events", "works again: call=changed")
         run.until_read("hw.power", "one", rows + 1)
         assert run.stop() is State.STOPPED
-    logged = capfd.readouterr().err
+    logged += capfd.readouterr().err
     for method in ("events", "changed"):
         assert logged.count(f"plugin failed: call={method}") == 1
         assert logged.count(f"plugin works again: call={method}") == 1
@@ -380,6 +393,12 @@ STUCK = """
 
     def inside():
         return run.ring.reader.state(lane).call == 0
+
+    def stalled():
+        return inside() and time.monotonic_ns() - since() > host.STALLED_NS
+
+    def since():
+        return run.ring.reader.state(lane).since_ns
 """
 
 
@@ -414,8 +433,7 @@ def test_changes_behind_a_stuck_lane_start_the_host_anew(preloaded: Script) -> N
     with HostRun(tiny(root / "plugin", READS_FILES, body), root=root) as run:
         run.until_running()
         lane, _ = run.ring.lane("fast")
-        eventually(inside, "the lane inside its read")
-        time.sleep(0.4)
+        eventually(stalled, "a read that takes too long")
         (root / "files/second").write_text("1")
         assert run.until_ended() is State.STOPPED
         assert len(run.rings) == 1
