@@ -47,6 +47,21 @@ class Topics:
         return f"{self.base}/event"
 
     @property
+    def capture(self) -> str:
+        """Stream capture."""
+        return f"{self.base}/capture"
+
+    @property
+    def cmd(self) -> str:
+        """What the collector asks of the node."""
+        return f"{self.base}/cmd"
+
+    @property
+    def reply(self) -> str:
+        """What became of it."""
+        return f"{self.base}/reply"
+
+    @property
     def stored(self) -> str:
         """What the collector holds."""
         return f"{self.base}/stored"
