@@ -300,7 +300,7 @@ class Sender:
             session.announced.discard(schema)
 
     async def _publish(self, transport: Transport, item: Item, payload: bytes) -> None:
-        topic = self._topics.event if item.stream == "event" else self._topics.batch
+        topic = self._topics.of(item.stream)
         try:
             await transport.publish(topic, payload)
         except BrokerRefused as refusal:

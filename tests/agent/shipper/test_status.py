@@ -89,7 +89,7 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "age_s",
         "span_s",
     }
-    assert [one["stream"] for one in answer["spool"]] == ["event", "rollup", "raw"]
+    assert [one["stream"] for one in answer["spool"]] == ["event", "rollup", "capture", "raw"]
     assert set(answer["spool"][0]) >= {"stream", "bytes", "records", "dropped_readings"}
     assert set(answer["transport"]) == {
         "connected",
