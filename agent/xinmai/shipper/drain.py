@@ -110,10 +110,7 @@ class Drain:
                 failed = _first_error(failed, step, timeline.anchor)
             for stream in TAKERS:
                 failed = _first_error(failed, self._drain_columns, timeline, stream)
-            # Before a ring is let go.
             failed = _first_error(failed, self._record, timeline, leaving)
-            for ring in self._rings.take_finished():
-                self._let_go(ring)
             changed = self._has_other_heads()
         if failed is not None:
             raise failed
@@ -148,10 +145,13 @@ class Drain:
         return "raw" if is_raw else "rollup"
 
     def _record(self, timeline: Timeline, leaving: bool) -> None:
+        """Copy for an open capture, then let finished rings go; where it fails they are kept."""
         limits = Limits(
             self._limit_bytes, CELLS_PER_BATCH, self._cells_per_block("capture"), self._drop
         )
         self.recorder.record(self._announced, timeline, limits, leaving=leaving)
+        for ring in self._rings.take_finished():
+            self._let_go(ring)
 
     def _drain_columns(self, timeline: Timeline, stream: Stream) -> None:
         for announced in self._announced:

@@ -29,6 +29,8 @@ from xinmai.wire.messages import EventEntry
 from xinmai_native import RingError, Rows, Windows
 
 COMMANDS_PER_HOUR: Final = 60
+PATIENCE_NS: Final = 60 * SECOND_NS
+"""A spool that takes nothing for so long gets no end of the capture: rings are not held on."""
 
 log = logging.getLogger("xinmai.shipper")
 
@@ -129,8 +131,10 @@ class Recorder:
             before_ns, after_ns: 0: as configured.
 
         Returns:
-            The capture's id; None where the hour's are used up.
+            The capture's id; None where the hour's are used up or there are to be none.
         """
+        if not self._config.per_hour and cause.trigger != "command":
+            return None
         now_ns = clock.mono_ns()
         at_ns = min(cause.at_ns, now_ns)
         until_ns = at_ns + (after_ns or self._config.after_ns)
@@ -162,17 +166,35 @@ class Recorder:
         Raises:
             OSError: the spool cannot take more; what was not kept is tried again.
         """
-        self._tell_suppressed(timeline.anchor.mono_ns)
+        now_ns = timeline.anchor.mono_ns
+        self._tell_suppressed(now_ns)
         capture = self._open
         if capture is None or not announced:
             return
-        over = timeline.anchor.mono_ns >= capture.until_ns + self._window_ns
+        over_ns = now_ns - capture.until_ns - self._window_ns
+        try:
+            self._copy(capture, announced, timeline, limits, closing=leaving or over_ns >= 0)
+        except OSError as error:
+            if over_ns > PATIENCE_NS:
+                log.error("capture given up: id=%s error=%s", capture.id, error)
+                self._open = None
+            raise
+
+    def _copy(
+        self,
+        capture: OpenCapture,
+        announced: Sequence[Announced],
+        timeline: Timeline,
+        limits: Limits,
+        *,
+        closing: bool,
+    ) -> None:
         held: Part | None = None
         for part in self._parts(capture, announced, limits):
             if held is not None:
                 self._write(capture, held, timeline, last=False)
             held = part
-        closing = leaving or over or bool(capture.cut)
+        closing = closing or bool(capture.cut)
         if held is not None or closing:
             self._write(capture, held or Part(announced[0]), timeline, last=closing)
         if closing:

@@ -25,6 +25,8 @@ LOST: Final = frozenset({Reason.TIMEOUT, Reason.DEVICE_LOST, Reason.DRIVER_LOST}
 SEVERITIES: Final = ("info", "warning", "error", "critical", "never")
 MEAN_SHARE: Final = 1 / 16
 """Of the newest rate in a counter's running mean."""
+KNOWN_DEVICES: Final = 65_536
+"""Remembered over the ends of hosts; one that makes up ever new names loses that memory."""
 MEAN_AFTER: Final = 8
 """Rates seen before a running mean says anything."""
 
@@ -150,6 +152,7 @@ class LaneTriggers:
             if (rule.test != "rate" or series.kind is Kind.COUNTER)
             and rule.matches(series.metric, series.hw_id, series.attributes)
         ]
+        self._devices = {series.hw_id for series in self._series}
         self._seen_ns = -1
         self._calm = False
 
@@ -172,7 +175,9 @@ class LaneTriggers:
         for column, at, reason, *_ in cells.reasons:
             if reason in LOST and times[at] > self._seen_ns:
                 now.setdefault(self._series[column].hw_id, (times[at], reason))
-        for hw_id in {series.hw_id for series in self._series}:
+        if len(self._lost) > KNOWN_DEVICES:
+            self._lost.clear()
+        for hw_id in self._devices:
             key = (self._plugin, self._lane, hw_id)
             if hw_id in now and self._lost.get(key) is False:
                 at_ns, reason = now[hw_id]
