@@ -163,11 +163,18 @@ class LaneTriggers:
             return
         if cells.reasons or not self._calm:
             yield from self._look_for_lost(cells, times)
-        for column in self._columns:
-            for point in _points(cells, times, column):
-                if point.at_ns > self._seen_ns and (cause := column.look(self._plugin, point)):
-                    yield cause
+        if self._columns:
+            yield from self._look_at_rules(cells, times)
         self._seen_ns = times[-1]
+
+    def _look_at_rules(self, cells: Windows | Rows, times: array[int]) -> Iterator[Cause]:
+        if isinstance(cells, Windows):
+            points = _window_points(cells, times, self._columns)
+        else:
+            points = _row_points(cells, times, self._columns)
+        for column, point in points:
+            if point.at_ns > self._seen_ns and (cause := column.look(self._plugin, point)):
+                yield cause
 
     def _look_for_lost(self, cells: Windows | Rows, times: array[int]) -> Iterator[Cause]:
         """Devices that had values and have none any more."""
@@ -187,31 +194,39 @@ class LaneTriggers:
         self._calm = not now
 
 
-def _points(cells: Windows | Rows, times: array[int], column: _Column) -> Iterator[_Point]:
-    if isinstance(cells, Rows):
-        yield from _row_point(cells, times, column)
-        return
-    start, n, series = column.column * cells.n, cells.n, column.series
-    counts = memoryview(cells.counts).cast("I")[start : start + n]
-    last = memoryview(cells.last).cast("q")[start : start + n]
-    low = high = last
-    if series.kind is Kind.GAUGE:
-        low = memoryview(cells.min).cast("q")[start : start + n]
-        high = memoryview(cells.max).cast("q")[start : start + n]
-    for at in range(n):
-        if counts[at]:
-            yield _point(times[at], series, low[at], high[at], last[at])
+def _window_points(
+    cells: Windows, times: array[int], columns: Sequence[_Column]
+) -> Iterator[tuple[_Column, _Point]]:
+    n, counts = cells.n, memoryview(cells.counts).cast("I")
+    last, low, high = (
+        memoryview(column).cast("q") for column in (cells.last, cells.min, cells.max)
+    )
+    for column in columns:
+        series, start = column.series, column.column * n
+        is_gauge = series.kind is Kind.GAUGE
+        for at in range(n):
+            cell = start + at
+            if counts[cell]:
+                ends = (low[cell], high[cell]) if is_gauge else (last[cell], last[cell])
+                yield column, _point(times[at], series, *ends, last[cell])
 
 
-def _row_point(rows: Rows, times: array[int], column: _Column) -> Iterator[_Point]:
+def _row_points(
+    rows: Rows, times: array[int], columns: Sequence[_Column]
+) -> Iterator[tuple[_Column, _Point]]:
     """All rows of a read as one window."""
-    start, n, series = column.column * rows.n, rows.n, column.series
-    values = memoryview(rows.values).cast("q")[start : start + n].tolist()
-    missing = {row for at, row, _, _ in rows.reasons if at == column.column}
-    valued = [values[row] for row in range(n) if row not in missing] if missing else values
-    if valued:
-        numbers = [(native_number(cell, series.type), cell) for cell in valued]
-        yield _point(times[-1], series, min(numbers)[1], max(numbers)[1], valued[-1])
+    n, values = rows.n, memoryview(rows.values).cast("q")
+    lacking: dict[int, set[int]] = {}
+    for at, row, *_ in rows.reasons:
+        lacking.setdefault(at, set()).add(row)
+    for column in columns:
+        series, start = column.series, column.column * n
+        cells = values[start : start + n].tolist()
+        if missing := lacking.get(column.column):
+            cells = [cell for row, cell in enumerate(cells) if row not in missing]
+        if cells:
+            numbers = [(native_number(cell, series.type), cell) for cell in cells]
+            yield column, _point(times[-1], series, min(numbers)[1], max(numbers)[1], cells[-1])
 
 
 def _point(at_ns: int, series: Series, low: int, high: int, last: int) -> _Point:
