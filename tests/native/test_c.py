@@ -23,6 +23,7 @@ PROGRAMS: dict[str, list[str]] = {
     "crash": ["300"],
     "crc32c": [],
     "gate": [],
+    "histogram": [],
     "hostile": ["20000"],
     "lane": [],
     "parse": [],
@@ -30,7 +31,7 @@ PROGRAMS: dict[str, list[str]] = {
     "race": ["200"],
     "ring": [],
 }
-THREADED = ["gate", "lane", "probe", "race", "ring"]
+THREADED = ["gate", "histogram", "lane", "probe", "race", "ring"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"
@@ -93,6 +94,11 @@ def test_crc32c_by_hardware_and_table() -> None:
 
 def test_gate_lets_one_in_and_nobody_starve() -> None:
     run("gate")
+
+
+@pytest.mark.fault("A12")
+def test_durations_are_counted_in_eighths_of_an_octave() -> None:
+    run("histogram")
 
 
 @pytest.mark.statement("RING-7")
