@@ -1,11 +1,14 @@
 """The typed face of the C extension: lanes, ring, rollup and column packing."""
 
 from xinmai_native._core import (
+    CANARY_CODE,
+    HISTOGRAM_BUCKETS,
     KIND_FLOAT,
     KIND_GAUGE,
     KIND_LAST,
     LANE_COLUMNS,
     LANE_RECORDS,
+    Gate,
     Lane,
     LaneState,
     Ring,
@@ -15,17 +18,21 @@ from xinmai_native._core import (
     Windows,
     clock,
     crc32c,
+    histogram_bounds,
     pack,
     reference_loop,
     unpack,
 )
 
 __all__ = [
+    "CANARY_CODE",
+    "HISTOGRAM_BUCKETS",
     "KIND_FLOAT",
     "KIND_GAUGE",
     "KIND_LAST",
     "LANE_COLUMNS",
     "LANE_RECORDS",
+    "Gate",
     "Lane",
     "LaneState",
     "Ring",
@@ -35,6 +42,7 @@ __all__ = [
     "Windows",
     "clock",
     "crc32c",
+    "histogram_bounds",
     "pack",
     "reference_loop",
     "unpack",
