@@ -27,6 +27,7 @@ PROGRAMS: dict[str, list[str]] = {
     "probe": [],
     "race": ["200"],
     "ring": [],
+    "sensor": [],
 }
 THREADED = ["lane", "probe", "race", "ring"]
 
