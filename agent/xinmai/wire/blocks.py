@@ -247,16 +247,16 @@ def expand(block: Block, kinds: bytes) -> Expanded:
 
 
 def _check_ticks(block: Block, columns: int, ticks: array[int], count: array[int]) -> None:
-    """A cell has no more readings than its window ticks, and as many reasons where no value."""
-    readings = count
+    """A cell has no more readings than its window has ticks; repeats make the difference."""
+    readings: Iterable[int] = count
     if block.reasons:
-        readings = count[:]
+        steps = [0] * (len(count) + 1)
         for run in block.reasons:
             first = run.series * block.n + run.window
-            for at in range(first, first + run.windows):
-                readings[at] += run.readings
-    every = ticks * columns
-    if any(map(gt, readings, every)):
+            steps[first] += run.readings
+            steps[first + run.windows] -= run.readings
+        readings = map(add, count, accumulate(steps))
+    if any(map(gt, readings, ticks * columns)):
         raise refused("value", "ticks", "fewer than the readings of a cell")
 
 
