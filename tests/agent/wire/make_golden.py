@@ -201,6 +201,7 @@ RAW = _batch(
     blocks=(RAW_BLOCK,),
     account=(AccountEntry(MINUTE, 12, 6, 0),),
 )
+REPEATS = replace(RAW, blocks=(replace(RAW_BLOCK, distinct=pack_columns([[1, 2, 2]])),))
 EVENT = _batch(
     stream="event",
     queue=QUEUE,
@@ -249,6 +250,7 @@ MESSAGES: Mapping[str, Golden] = {
     "inventory": Golden(INVENTORY, encode_inventory, decode_inventory),
     "batch_rollup": Golden(ROLLUP, encode_batch, decode_batch),
     "batch_raw": Golden(RAW, encode_batch, decode_batch),
+    "batch_repeats": Golden(REPEATS, encode_batch, decode_batch),
     "batch_event": Golden(EVENT, encode_batch, decode_batch),
     "stored": Golden(STORED, encode_stored, decode_stored),
     "presence": Golden(PRESENCE, encode_presence, decode_presence),
