@@ -1,6 +1,7 @@
 """The C tests: small programs, built by tests/native/c/Makefile.
 
-XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well.
+XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well;
+XINMAI_KILLS=10000 kills a producer so many times at random.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TIMEOUT_S = 110
 # Every program with its arguments; those with threads run under the thread sanitizer too.
 PROGRAMS: dict[str, list[str]] = {
     "column": [],
-    "crash": ["300"],
+    "crash": [os.environ.get("XINMAI_KILLS", "300")],
     "crc32c": [],
     "hostile": ["20000"],
     "lane": [],
