@@ -7,6 +7,7 @@
 #include "crc32c.h"
 #include "histogram.h"
 #include "rollup.h"
+#include "sensor.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 PyMethodDef xm_py_ring_methods[] = {
     {"commit", KEYWORDS(xm_py_ring_commit), "Commit one row; returns its position."},
     {"append", KEYWORDS(xm_py_ring_append), "Commit one opaque record; returns its position."},
+    {"track", KEYWORDS(xm_py_ring_track), "Mark repeats, extend counters, hold back drops."},
+    {"refresh_ns", KEYWORDS(xm_py_ring_refresh_ns), "Measured refresh period per column."},
+    {"resets", KEYWORDS(xm_py_ring_resets), "Accepted resets per column."},
     {"enter", KEYWORDS(xm_py_ring_enter), "Say which poll runs since when; -1 for none."},
     {"close", xm_py_ring_close, METH_NOARGS, "Unmap and close the descriptor."},
     {NULL, NULL, 0, NULL},
@@ -168,7 +172,10 @@ static int add_constants(PyObject *module)
         PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
         PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0 ||
         PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0 ||
-        PyModule_AddIntConstant(module, "HISTOGRAM_BUCKETS", XM_HISTOGRAM_BUCKETS) != 0)
+        PyModule_AddIntConstant(module, "HISTOGRAM_BUCKETS", XM_HISTOGRAM_BUCKETS) != 0 ||
+        PyModule_AddIntConstant(module, "TRACK_NONE", XM_TRACK_NONE) != 0 ||
+        PyModule_AddIntConstant(module, "TRACK_GAUGE", XM_TRACK_GAUGE) != 0 ||
+        PyModule_AddIntConstant(module, "TRACK_COUNTER", XM_TRACK_COUNTER) != 0)
         return -1;
     return 0;
 }
@@ -214,7 +221,7 @@ static int add_all(PyObject *module)
                                   "busy_ns late_ns late_max_ns");
     state->rows = add_tuple(module, "Rows",
                             "next_position first_position overrun n scheduled_ns begin_ns "
-                            "duration_ns missed values reasons");
+                            "duration_ns missed values reasons distinct");
     state->windows = add_tuple(module, "Windows",
                                "next_position overrun n start_ns ticks missed counts last min max "
                                "sum reasons");

@@ -48,8 +48,14 @@ struct xm_py_state *xm_py_state_of(PyObject *object);
 PyObject *xm_py_new(PyTypeObject *type);
 void xm_py_free(PyObject *object);
 
+/* A lane of a kind (0: any), or NULL with an exception set. */
+struct xm_ring_lane *xm_py_ring_lane(PyObject *self, long long index, uint32_t kind);
+
 PyObject *xm_py_ring_commit(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_ring_append(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *xm_py_ring_track(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *xm_py_ring_refresh_ns(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *xm_py_ring_resets(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_ring_enter(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_ring_close(PyObject *self, PyObject *unused);
 

@@ -233,15 +233,29 @@ static PyObject *row_reasons(const struct xm_rows *rows)
     return list;
 }
 
+/* Without rows there is no array of counts. */
+static PyObject *distinct(const struct xm_rows *rows)
+{
+    PyObject *result;
+
+    if (rows->distinct != NULL)
+        return bytes(rows->distinct, rows->columns, 4);
+    result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)rows->columns * 4);
+    if (result != NULL)
+        memset(PyBytes_AsString(result), 0, (size_t)rows->columns * 4);
+    return result;
+}
+
 static PyObject *build_rows(PyObject *self, const struct xm_rows *rows)
 {
     return make(xm_py_state_of(self)->rows,
-                Py_BuildValue("KKKnNNNNNN", (unsigned long long)rows->next,
+                Py_BuildValue("KKKnNNNNNNN", (unsigned long long)rows->next,
                               (unsigned long long)rows->first, (unsigned long long)rows->overrun,
                               (Py_ssize_t)rows->n, bytes(rows->scheduled_ns, rows->n, 8),
                               bytes(rows->begin_ns, rows->n, 8),
                               bytes(rows->duration_ns, rows->n, 4), bytes(rows->missed, rows->n, 4),
-                              turned(rows->values, rows->n, rows->columns, 8), row_reasons(rows)));
+                              turned(rows->values, rows->n, rows->columns, 8), row_reasons(rows),
+                              distinct(rows)));
 }
 
 PyObject *xm_py_reader_rows(PyObject *self, PyObject *args, PyObject *kwargs)

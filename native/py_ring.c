@@ -146,8 +146,7 @@ static PyObject *get_id(PyObject *self, void *unused)
     return PyBytes_FromStringAndSize((const char *)ring->id, sizeof(ring->id));
 }
 
-/* The lane of a kind (0: any) that Python may write to, or NULL with an exception set. */
-static struct xm_ring_lane *own_lane(PyObject *self, long long index, uint32_t kind)
+struct xm_ring_lane *xm_py_ring_lane(PyObject *self, long long index, uint32_t kind)
 {
     struct xm_ring *ring = open_ring(self);
     const char *problem = NULL;
@@ -158,13 +157,22 @@ static struct xm_ring_lane *own_lane(PyObject *self, long long index, uint32_t k
         problem = "is not in the ring";
     else if (kind != 0 && ring->lane[index].geometry.kind != kind)
         problem = "is of the other kind";
-    else if (ring->lane[index].claimed)
-        problem = "belongs to a Lane";
     if (problem != NULL) {
         PyErr_Format(PyExc_ValueError, "lane %lld %s", index, problem);
         return NULL;
     }
     return &ring->lane[index];
+}
+
+/* One that Python may write to. */
+static struct xm_ring_lane *own_lane(PyObject *self, long long index, uint32_t kind)
+{
+    struct xm_ring_lane *lane = xm_py_ring_lane(self, index, kind);
+
+    if (lane == NULL || !lane->claimed)
+        return lane;
+    PyErr_Format(PyExc_ValueError, "lane %lld belongs to a Lane", index);
+    return NULL;
 }
 
 /* Copy a row of cells to the stage; a reason stands without a value, but for a vendor's code. */

@@ -261,8 +261,13 @@ struct xm_reader_cell xm_reader_cell(const struct xm_ring_slot *row, uint32_t co
 {
     const int64_t *values = (const int64_t *)(const void *)(row + 1);
     const uint8_t *reasons = (const uint8_t *)(values + columns);
-    struct xm_reader_cell cell = {values[column], reasons[column]};
+    struct xm_reader_cell cell = {values[column], reasons[column], 0};
 
+    /* The bit marks values only: with a reason it is a reason that nobody knows. */
+    if (cell.reason == XM_RING_REPEATED) {
+        cell.reason = XM_REASON_VALUE;
+        cell.is_repeat = 1;
+    }
     if (cell.reason >= XM_REASONS)
         cell.reason = XM_REASON_IMPLAUSIBLE;
     if (cell.reason != XM_REASON_VALUE && cell.reason != XM_REASON_VENDOR_ERROR)

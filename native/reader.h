@@ -72,6 +72,7 @@ struct xm_ring_slot *xm_reader_scratch(const struct xm_reader_lane *lane);
 struct xm_reader_cell {
     int64_t value; /* vendor code for vendor_error, else 0 where a reason stands */
     uint8_t reason;
+    uint8_t is_repeat; /* of a value */
 };
 
 struct xm_reader_cell xm_reader_cell(const struct xm_ring_slot *row, uint32_t columns,

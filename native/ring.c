@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "crash.h"
 #include "crc32c.h"
+#include "sensor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,9 +211,19 @@ void xm_ring_drop(struct xm_ring *ring)
         return;
     if (ring->map != NULL)
         munmap(ring->map, ring->bytes);
-    for (uint32_t i = 0; i < ring->lanes; i++)
+    for (uint32_t i = 0; i < ring->lanes; i++) {
+        xm_sensor_destroy(ring->lane[i].sensor);
         free(ring->lane[i].stage);
+    }
     free(ring);
+}
+
+int xm_ring_track(struct xm_ring_lane *lane, struct xm_sensor *sensor)
+{
+    if (lane->claimed || lane->position > 0 || lane->sensor != NULL)
+        return -EBUSY;
+    lane->sensor = sensor;
+    return 0;
 }
 
 /*
@@ -281,6 +292,8 @@ uint64_t xm_ring_commit(struct xm_ring_lane *lane, const struct xm_ring_row *row
     struct xm_ring_lane_header *header = lane->header;
     uint64_t position = lane->position;
 
+    if (lane->sensor != NULL)
+        xm_sensor_look(lane->sensor, row->begin_ns, xm_ring_values(lane), xm_ring_reasons(lane));
     stamp(lane, row);
     CRASH_POINT(1);
     atomic_store_explicit(&header->writing, position + 1, memory_order_relaxed);

@@ -36,6 +36,9 @@ enum xm_ring_reason {
     XM_REASONS = 12
 };
 
+/* Reason byte of a value that is the reading counted before, not a new one. */
+#define XM_RING_REPEATED 0x80
+
 struct xm_ring_header {
     char magic[8];
     uint32_t version;
@@ -128,6 +131,8 @@ XM_RING_AT(xm_ring_slot, crc, 36);
 _Static_assert(sizeof(struct xm_ring_lane_header) == 256, "lane header size");
 _Static_assert(sizeof(struct xm_ring_slot) == 40, "slot header size");
 
+struct xm_sensor;
+
 struct xm_ring_lane {
     struct xm_ring_geometry geometry;
     struct xm_ring_lane_header *header;
@@ -139,7 +144,8 @@ struct xm_ring_lane {
     uint64_t busy_ns;
     uint64_t late_ns;
     uint64_t late_max_ns;
-    int claimed; /* a C lane is its producer */
+    struct xm_sensor *sensor; /* NULL where columns are not tracked */
+    int claimed;              /* a C lane is its producer */
 };
 
 struct xm_ring {
@@ -185,6 +191,12 @@ void xm_ring_drop(struct xm_ring *ring);
 
 /* Take the lane's memory now, so that no commit has to wait for a page. */
 void xm_ring_touch(struct xm_ring_lane *lane);
+
+/*
+ * Look at each row of a column lane before it is committed. -EBUSY: it has rows, a producer or a
+ * sensor already. The lane owns the sensor then.
+ */
+int xm_ring_track(struct xm_ring_lane *lane, struct xm_sensor *sensor);
 
 static inline void *xm_ring_payload(const struct xm_ring_lane *lane)
 {

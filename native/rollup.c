@@ -50,10 +50,12 @@ static int allocate(struct xm_rollup *rollup)
     rollup->min = malloc(cells * sizeof(*rollup->min));
     rollup->max = malloc(cells * sizeof(*rollup->max));
     rollup->sum = malloc(cells * sizeof(*rollup->sum));
+    rollup->valued = malloc(rollup->columns);
     rollup->heads = malloc(rollup->columns * sizeof(*rollup->heads));
     if (rollup->start_ns == NULL || rollup->ticks == NULL || rollup->missed == NULL ||
         rollup->counts == NULL || rollup->last == NULL || rollup->min == NULL ||
-        rollup->max == NULL || rollup->sum == NULL || rollup->heads == NULL)
+        rollup->max == NULL || rollup->sum == NULL || rollup->valued == NULL ||
+        rollup->heads == NULL)
         return -ENOMEM;
     return 0;
 }
@@ -70,38 +72,58 @@ static void open_window(struct xm_rollup *rollup, struct open_window *window)
     memset(rollup->min + at, 0, bytes);
     memset(rollup->max + at, 0, bytes);
     memset(rollup->sum + at, 0, bytes);
+    memset(rollup->valued, 0, rollup->columns);
     memset(rollup->heads, 0, rollup->columns * sizeof(*rollup->heads));
     window->n_reasons = rollup->n_reasons;
     window->is_open = 1;
 }
 
-static void close_window(struct xm_rollup *rollup, struct open_window *window, int64_t width_ns)
+/* A reading that was counted in an earlier window stands for itself in one without another. */
+static void count_repeats(struct xm_rollup *rollup, const uint8_t *kinds)
 {
+    size_t at = rollup->n * rollup->columns;
+
+    for (uint32_t c = 0; c < rollup->columns; c++, at++) {
+        if (!rollup->valued[c] || rollup->counts[at] != 0)
+            continue;
+        rollup->counts[at] = 1;
+        if (kinds[c] != XM_ROLLUP_LAST)
+            rollup->sum[at] = rollup->last[at];
+    }
+}
+
+static void close_window(struct xm_rollup *rollup, struct open_window *window,
+                         const struct xm_rollup_options *options)
+{
+    count_repeats(rollup, options->kinds);
     /* One reading stands for itself: its own time says more than the window's. */
     if (rollup->ticks[rollup->n] != 1)
-        rollup->start_ns[rollup->n] = (int64_t)((uint64_t)window->index * (uint64_t)width_ns);
+        rollup->start_ns[rollup->n] =
+            (int64_t)((uint64_t)window->index * (uint64_t)options->width_ns);
     rollup->n++;
     window->is_open = 0;
 }
 
-static void add_gauge(struct xm_rollup *rollup, size_t at, int64_t value)
+static void add_gauge(struct xm_rollup *rollup, size_t at, int64_t value, int first, int repeat)
 {
-    if (rollup->counts[at] == 0 || value < rollup->min[at])
+    if (first || value < rollup->min[at])
         rollup->min[at] = value;
-    if (rollup->counts[at] == 0 || value > rollup->max[at])
+    if (first || value > rollup->max[at])
         rollup->max[at] = value;
-    rollup->sum[at] = (int64_t)((uint64_t)rollup->sum[at] + (uint64_t)value);
+    if (!repeat)
+        rollup->sum[at] = (int64_t)((uint64_t)rollup->sum[at] + (uint64_t)value);
 }
 
-static void add_float(struct xm_rollup *rollup, size_t at, int64_t bits)
+static void add_float(struct xm_rollup *rollup, size_t at, int64_t bits, int first, int repeat)
 {
     double value = to_double(bits);
 
-    if (rollup->counts[at] == 0 || value < to_double(rollup->min[at]))
+    if (first || value < to_double(rollup->min[at]))
         rollup->min[at] = bits;
-    if (rollup->counts[at] == 0 || value > to_double(rollup->max[at]))
+    if (first || value > to_double(rollup->max[at]))
         rollup->max[at] = bits;
-    rollup->sum[at] = to_bits(to_double(rollup->sum[at]) + value);
+    if (!repeat)
+        rollup->sum[at] = to_bits(to_double(rollup->sum[at]) + value);
 }
 
 static int new_reason(struct xm_rollup *rollup, uint32_t column, struct xm_reader_cell cell)
@@ -164,15 +186,16 @@ static int add_cell(struct xm_rollup *rollup, uint32_t column, uint8_t kind,
 
     if (cell.reason == XM_REASON_VALUE && kind == XM_ROLLUP_FLOAT &&
         !isfinite(to_double(cell.value)))
-        cell = (struct xm_reader_cell){0, XM_REASON_IMPLAUSIBLE};
+        cell = (struct xm_reader_cell){0, XM_REASON_IMPLAUSIBLE, 0};
     if (cell.reason != XM_REASON_VALUE)
         return add_reason(rollup, column, cell);
     if (kind == XM_ROLLUP_GAUGE)
-        add_gauge(rollup, at, cell.value);
+        add_gauge(rollup, at, cell.value, !rollup->valued[column], cell.is_repeat);
     else if (kind == XM_ROLLUP_FLOAT)
-        add_float(rollup, at, cell.value);
+        add_float(rollup, at, cell.value, !rollup->valued[column], cell.is_repeat);
     rollup->last[at] = cell.value;
-    rollup->counts[at]++;
+    rollup->valued[column] = 1;
+    rollup->counts[at] += !cell.is_repeat;
     return 0;
 }
 
@@ -195,12 +218,12 @@ static int add_row(struct xm_rollup *rollup, const struct xm_ring_slot *row, con
 
 /* 1 when the row starts a window for which there is no room any more. */
 static int turn_window(struct xm_rollup *rollup, struct open_window *window, uint64_t position,
-                       int64_t index, int64_t width_ns)
+                       int64_t index, const struct xm_rollup_options *options)
 {
     if (window->is_open && window->index == index)
         return 0;
     if (window->is_open)
-        close_window(rollup, window, width_ns);
+        close_window(rollup, window, options);
     if (rollup->n == rollup->room || rollup->n_reasons >= XM_READER_BATCH_REASONS)
         return 1;
     window->index = index;
@@ -217,7 +240,7 @@ static void settle(struct xm_rollup *rollup, struct open_window *window,
     if (!window->is_open)
         return;
     if (window->index < floor_div(options->close_before_ns, options->width_ns)) {
-        close_window(rollup, window, options->width_ns);
+        close_window(rollup, window, options);
         return;
     }
     rollup->next = window->first;
@@ -242,7 +265,7 @@ static int scan(const struct xm_reader_lane *lane, const struct xm_rollup_option
             continue;
         }
         index = floor_div(row->scheduled_ns, options->width_ns);
-        if (turn_window(rollup, &window, rollup->next, index, options->width_ns))
+        if (turn_window(rollup, &window, rollup->next, index, options))
             return 0;
         rc = add_row(rollup, row, options->kinds);
         if (rc != 0)
@@ -293,5 +316,6 @@ void xm_rollup_free(struct xm_rollup *rollup)
     free(rollup->max);
     free(rollup->sum);
     free(rollup->reasons);
+    free(rollup->valued);
     free(rollup->heads);
 }

@@ -34,7 +34,10 @@ struct xm_rollup_options {
     const uint8_t *kinds; /* one of xm_rollup_kind per column */
 };
 
-/* Closed windows; cells are row-major: window w, column c at w * columns + c. */
+/*
+ * Closed windows; cells are row-major: window w, column c at w * columns + c. `counts` and `sum`
+ * are over the values that are no repeats; a cell with nothing but repeats has a count of 1.
+ */
 struct xm_rollup {
     uint64_t next;
     uint64_t overrun;
@@ -52,6 +55,7 @@ struct xm_rollup {
     struct xm_rollup_reason *reasons;
     size_t n_reasons;
     size_t room_reasons;
+    uint8_t *valued; /* per column of the open window: whether it has a value */
     uint32_t *heads; /* per column of the open window: index + 1 of its newest entry */
 };
 

@@ -17,8 +17,9 @@ static int allocate(struct xm_rows *rows, size_t room)
     rows->duration_ns = malloc(room * sizeof(*rows->duration_ns));
     rows->missed = malloc(room * sizeof(*rows->missed));
     rows->values = malloc(room * rows->columns * sizeof(*rows->values));
+    rows->distinct = calloc(rows->columns, sizeof(*rows->distinct));
     if (rows->scheduled_ns == NULL || rows->begin_ns == NULL || rows->duration_ns == NULL ||
-        rows->missed == NULL || rows->values == NULL)
+        rows->missed == NULL || rows->values == NULL || rows->distinct == NULL)
         return -ENOMEM;
     return 0;
 }
@@ -47,6 +48,7 @@ static int add_row(struct xm_rows *rows, const struct xm_ring_slot *row)
         struct xm_reader_cell cell = xm_reader_cell(row, rows->columns, c);
 
         values[c] = cell.value;
+        rows->distinct[c] += cell.reason == XM_REASON_VALUE && !cell.is_repeat;
         if (cell.reason != XM_REASON_VALUE && add_reason(rows, c, cell) != 0)
             return -ENOMEM;
     }
@@ -110,6 +112,7 @@ void xm_rows_free(struct xm_rows *rows)
     free(rows->duration_ns);
     free(rows->missed);
     free(rows->values);
+    free(rows->distinct);
     free(rows->reasons);
 }
 

@@ -23,6 +23,7 @@ struct xm_rows {
     uint32_t *duration_ns;
     uint32_t *missed;
     int64_t *values;
+    uint32_t *distinct; /* per column: values that are no repeats */
     struct xm_rows_reason *reasons;
     size_t n_reasons;
     size_t room_reasons;

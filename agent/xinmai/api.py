@@ -130,6 +130,7 @@ class Series:
         low, high: plausible range of the native integer; outside it reads as implausible.
         refresh_ns, window_ns: how often the sensor renews its reading and over what time it
             averages; None where nobody says.
+        width_bits: after how many bits a counter begins at 0 again, 8 to 64; 64 where nobody says.
     """
 
     hw_id: str
@@ -146,6 +147,7 @@ class Series:
     high: int = INT64_MAX
     refresh_ns: int | None = None
     window_ns: int | None = None
+    width_bits: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ class Metric:
     high: int = INT64_MAX
     refresh_ns: int | None = None
     window_ns: int | None = None
+    width_bits: int = 64
 
     def of(
         self,
@@ -204,6 +207,7 @@ class Metric:
             high=self.high,
             refresh_ns=self.refresh_ns,
             window_ns=self.window_ns,
+            width_bits=self.width_bits,
         )
 
 

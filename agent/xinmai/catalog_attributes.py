@@ -164,6 +164,7 @@ HOST = (
 AGENT = (
     A("xinmai.plugin", "plugin"),
     A("xinmai.lane", "lane of the plugin's host"),
+    A("xinmai.metric", "name of a metric"),
     A("xinmai.call", "probe or poll, as the plugin names it"),
     A("xinmai.process", "process of the agent: sampler, shipper, collector, host"),
     A("xinmai.stream", "stream of the spool", ("event", "rollup", "capture", "raw")),

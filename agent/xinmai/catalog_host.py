@@ -213,6 +213,15 @@ AGENT = (
         _LANE,
         0,
     ),
+    D(
+        "xinmai.sensor.refresh",
+        "s",
+        GAUGE,
+        "how often the sensors of a metric renew their value, as measured by a fast lane",
+        (*_LANE, "xinmai.metric"),
+        0,
+        1e6,
+    ),
     D("xinmai.lane.busy", "s", COUNTER, "time spent inside readings", _LANE, 0),
     D(
         "xinmai.call.duration",

@@ -21,6 +21,9 @@ from xinmai.catalog import (
 from xinmai.errors import PluginError
 from xinmai.tables import Table, read_toml
 
+MIN_WIDTH_BITS = 8
+MAX_WIDTH_BITS = 64
+
 
 def read_metrics(file: Path, plugin: str) -> dict[str, Metric]:
     """Every metric of a plugin by key, in the order of the file.
@@ -65,6 +68,7 @@ def _metric(key: str, table: Table, plugin: str) -> Metric:
         high=high,
         refresh_ns=table.duration_ns("refresh"),
         window_ns=table.duration_ns("window"),
+        width_bits=_width(table, definition, number),
     )
     table.done()
     return metric
@@ -128,6 +132,18 @@ def _sentinels(table: Table) -> tuple[int, ...]:
     if any(type(value) is not int for value in sentinels):
         raise table.fail("sentinels", f"{sentinels!r} is no list of native integers")
     return tuple(sentinels)
+
+
+def _width(table: Table, definition: Definition, number: NumberType) -> int:
+    """Bits of the native counter; 64 where not given."""
+    if not table.has("width"):
+        return MAX_WIDTH_BITS
+    width = table.take("width", int)
+    if definition.kind is not Kind.COUNTER or number == "f64":
+        raise table.fail("width", f"{definition.name} is no counter of integers")
+    if not MIN_WIDTH_BITS <= width <= MAX_WIDTH_BITS:
+        raise table.fail("width", f"{width} bits are not {MIN_WIDTH_BITS} to {MAX_WIDTH_BITS}")
+    return width
 
 
 def _bounds(

@@ -36,6 +36,8 @@ static void prepare(void)
         struct xm_ring_row row = {i * 10, i * 10 + 1, 1, 0, xm_ring_columns_bytes(4)};
         struct xm_ring_row record = {i, i, 0, 0, (uint32_t)i};
 
+        for (int c = 0; c < 4; c++)
+            xm_ring_reasons(&ring->lane[0])[c] = (i + c) % 3 == 0 ? XM_RING_REPEATED : 0;
         xm_ring_commit(&ring->lane[0], &row);
         xm_ring_commit(&ring->lane[1], &record);
     }

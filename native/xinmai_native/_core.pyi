@@ -24,6 +24,12 @@ CANARY_CODE: Final[int]
 
 HISTOGRAM_BUCKETS: Final[int]
 """Buckets of durations, eight per octave up to 2**36 ns; the last one also holds all beyond."""
+TRACK_NONE: Final[int]
+"""Column whose cells are committed as they are."""
+TRACK_GAUGE: Final[int]
+"""Column of integers whose sensor's refresh period is measured and whose repeats are marked."""
+TRACK_COUNTER: Final[int]
+"""As TRACK_GAUGE, for a counter: wraps are added up and drops held back."""
 
 class RingError(Exception):
     """The shared memory is not a ring of this version, or its header is damaged or hostile."""
@@ -72,6 +78,8 @@ class Rows(NamedTuple):
     """int64[columns * n]; 0 where a reason stands, vendor code where it is vendor_error."""
     reasons: list[tuple[int, int, int, int]]
     """(column, row, reason, vendor code) for each cell without a value."""
+    distinct: bytes
+    """uint32[columns]: values in these rows that are no repeats."""
 
 class Windows(NamedTuple):
     """Closed rollup windows, column-major: column c, window w is at index c * n + w."""
@@ -88,13 +96,14 @@ class Windows(NamedTuple):
     missed: bytes
     """uint32[n]."""
     counts: bytes
-    """uint32[columns * n]: readings with a value."""
+    """uint32[columns * n]: distinct readings: values that are no repeats; 1 where all are."""
     last: bytes
     """int64[columns * n]; as min, max and sum: 0 where the count is 0."""
     min: bytes
     max: bytes
     sum: bytes
-    """int64[columns * n] modulo 2**64, or bits of a double for KIND_FLOAT."""
+    """int64[columns * n] over the distinct readings, modulo 2**64, or bits of a double for
+    KIND_FLOAT."""
     reasons: list[tuple[int, int, int, int, int]]
     """(column, window, reason, vendor code, readings): one entry per distinct reason and code.
 
@@ -133,6 +142,25 @@ class Ring:
         Raises:
             ValueError: the lane belongs to a Lane or is of the other kind, or a size is wrong.
         """
+    def track(self, lane: int, columns: Sequence[tuple[int, int, int]]) -> None:
+        """Tell readings of the sensors from rows of the lane, before its first row or Lane.
+
+        From then on a cell that repeats the reading before is marked as such, and a counter's
+        cell holds its value extended to 64 bits; statements RING-11 to RING-14.
+
+        Args:
+            columns: per column (TRACK_*, bits, refresh_ns): the width of a counter, 8 to 64 (64
+                also where it is not known), and the declared refresh period, 0 where nobody says;
+                what is measured goes before it.
+
+        Raises:
+            ValueError: the lane has rows, a Lane or a tracker already or is of the other kind, or
+                a column is out of range.
+        """
+    def refresh_ns(self, lane: int) -> bytes:
+        """int64[columns]: measured refresh period; 0 while unknown or no longer than a row's."""
+    def resets(self, lane: int) -> bytes:
+        """uint32[columns]: resets of counters that were accepted."""
     def append(self, lane: int, time_ns: int, payload: Buffer) -> int:
         """Commit one opaque record to a LANE_RECORDS lane; returns its position."""
     def enter(self, lane: int, call: int, since_ns: int) -> None:

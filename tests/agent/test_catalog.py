@@ -71,6 +71,7 @@ SCHEMA = (
     "xinmai.lane.rate",
     "xinmai.lane.late",
     "xinmai.lane.missed",
+    "xinmai.sensor.refresh",
     "xinmai.call.duration",
     "xinmai.spool.bytes",
     "xinmai.spool.dropped",

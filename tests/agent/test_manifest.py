@@ -183,9 +183,22 @@ def test_counter_of_64_bits_has_no_bound_that_its_sign_would_break(folder: Path)
     assert (metric.low, metric.high) == (INT64_MIN, INT64_MAX)
 
 
+def test_counter_says_how_wide_it_is(folder: Path) -> None:
+    text = METRICS.replace("hw.power", "hw.network.io").replace('"W"', '"By"')
+    assert _metrics(folder, text)["power"].width_bits == 64
+    metric = _metrics(folder, f"{text}\nwidth = 32")["power"]
+    assert metric.width_bits == metric.of(None).width_bits == 32
+    for wrong in ("7", "65"):
+        with pytest.raises(PluginError, match=rf"power\.width: {wrong} bits are not 8 to 64"):
+            _metrics(folder, f"{text}\nwidth = {wrong}")
+    with pytest.raises(PluginError, match=r"power\.width: .* is no counter of integers"):
+        _metrics(folder, f'{text}\nwidth = 32\ntype = "f64"')
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        ("[power]", "[power]\nwidth = 32", r"power\.width: hw.power is no counter"),
         ("hw.power", "hw.pwer", r"power\.metric: metric 'hw.pwer' is not in the catalogue"),
         ('"W"', '"mW"', r"power\.unit: 'mW', but hw.power is in 'W': use scale"),
         ("fast", "quick", r"power\.cost: 'quick' is none of fast, slow, rare"),

@@ -31,6 +31,7 @@ PROGRAMS: dict[str, list[str]] = {
     "probe": [],
     "race": ["200"],
     "ring": [],
+    "sensor": [],
 }
 THREADED = ["gate", "histogram", "lane", "probe", "race", "ring"]
 

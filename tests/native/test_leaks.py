@@ -6,6 +6,7 @@ import gc
 import resource
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from native.rig import HIGH, MILLISECOND_NS, TIMEOUT_NS, field, make_ring
 from xinmai_native import (
     LANE_COLUMNS,
     LANE_RECORDS,
+    TRACK_COUNTER,
     Gate,
     Lane,
     Ring,
@@ -103,6 +105,14 @@ def close_both() -> None:
     own_reader.close()
 
 
+def track_once() -> None:
+    tracked = Ring([(LANE_COLUMNS, 1, 0, 4, 0)])
+    tracked.track(0, [(TRACK_COUNTER, 32, 0)])
+    with suppress(ValueError):
+        tracked.track(0, [(TRACK_COUNTER, 32, 0)])
+    tracked.close()
+
+
 LOOPS: dict[str, Callable[[], object]] = {
     "clock": clock,
     "crc32c": lambda: crc32c(cells),
@@ -115,6 +125,9 @@ LOOPS: dict[str, Callable[[], object]] = {
     "Ring.close": close_both,
     "Ring.commit": lambda: ring.commit(0, 5, 5, 0, 0, cells, no_cells),
     "Ring.enter": lambda: ring.enter(0, 5, 5),
+    "Ring.refresh_ns": lambda: ring.refresh_ns(0),
+    "Ring.resets": lambda: ring.resets(0),
+    "Ring.track": track_once,
     "Ring.fd": lambda: ring.fd,
     "Ring.id": lambda: ring.id,
     "Gate": refuse_leave,

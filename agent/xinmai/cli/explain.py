@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xinmai.catalog import CATALOG
+from xinmai.catalog import CATALOG, Kind
 from xinmai.cli.options import add_config_options, add_json_option, config_from
 from xinmai.cli.output import print_json, print_table, say
 from xinmai.config import Config
@@ -79,6 +79,7 @@ def _way(way: Supply) -> dict[str, Any]:
         "cost": str(metric.cost),
         "refresh_ns": metric.refresh_ns,
         "window_ns": metric.window_ns,
+        "width_bits": metric.width_bits if metric.kind is Kind.COUNTER else None,
         "attributes": dict(metric.attributes),
     }
 
@@ -89,7 +90,7 @@ def _print(report: dict[str, Any]) -> None:
     limits = " to ".join("?" if bound is None else f"{bound:g}" for bound in bounds)
     say(f"{report['kind']} in {report['unit']}, plausible {limits}")
     print_table(
-        ("plugin", "native", "native unit", "x scale", "class", "refresh", "window"),
+        ("plugin", "native", "native unit", "x scale", "class", "refresh", "window", "bits"),
         (
             (
                 way["plugin"],
@@ -99,6 +100,7 @@ def _print(report: dict[str, Any]) -> None:
                 way["cost"],
                 _time(way["refresh_ns"]),
                 _time(way["window_ns"]),
+                way["width_bits"],
             )
             for way in report["plugins"]
         ),

@@ -10,11 +10,12 @@ from typing import Any
 import msgpack
 
 from xinmai import clock
-from xinmai.api import Event, Reading
+from xinmai.api import Event, Reading, Series
 from xinmai.clock import SECOND_NS
 from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, OwnReadings, Plan
 from xinmai.sampler.pollers import Poller
 from xinmai.sampler.selfmetrics import SelfMeter
+from xinmai.sampler.sensors import Resets, add_refresh, track_columns
 from xinmai_native import Lane, Ring, RingReader
 
 
@@ -31,7 +32,11 @@ class Generation:
     ) -> None:
         self._meter = SelfMeter()
         self.plan = make(self._own)
+        add_refresh(self.plan, lambda lane: self.ring.refresh_ns(lane))
         self.ring = Ring(self.plan.ring_lanes())
+        for index, lane in enumerate(self.plan.lanes):
+            self.ring.track(index, track_columns(lane.series))
+        self._resets = Resets(self.ring, self.plan)
         self.reader = RingReader(self.ring.fd)
         self.layout = self.plan.layout(number, self.ring.id.hex())
         self.told = False
@@ -58,6 +63,10 @@ class Generation:
         return [
             name for name, state in states if state.call >= 0 and now_ns - state.since_ns > after_ns
         ]
+
+    def new_resets(self) -> list[Series]:
+        """Counters of which a reset was accepted since the call before."""
+        return self._resets.new()
 
     def stop(self, timeout_ns: int) -> list[str]:
         """Stop the C lanes, all at once; names of those that are stuck inside a read."""

@@ -21,6 +21,7 @@ from xinmai.sampler.budget import CallBudget
 from xinmai.sampler.generation import Generation
 from xinmai.sampler.leaving import GivenUp, Leaving
 from xinmai.sampler.plan import OwnReadings, Plan, make_plan
+from xinmai.sampler.sensors import reset_event
 from xinmai.sampler.settings import HostSettings
 from xinmai.sampler.survey import Survey, make_survey
 
@@ -144,6 +145,9 @@ class Host:
         with self._guarded("events"):
             for event in self._plugin.events():
                 self._generation.emit(event)
+        resets = self._generation.new_resets()
+        if resets:
+            self._generation.emit(reset_event(self.source.name, resets))
         self._keep_budget(now_ns)
         changed = False
         if self._changes.may_ask(now_ns):

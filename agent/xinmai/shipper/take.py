@@ -171,6 +171,7 @@ def block_bytes(block: Block) -> int:
         block.sum,
         block.late,
         block.duration,
+        block.distinct,
     )
     # The names of a block's keys and its numbers take some 100 bytes.
     return sum(map(len, filter(None, blobs))) + 24 * len(block.reasons) + 128

@@ -79,8 +79,9 @@ _RAW: Final[Mapping[str, Check[Any]]] = {
     "last": blob,
     "reasons": _REASON_RUNS,
 }
+_RAW_MORE: Final[Mapping[str, Check[Any]]] = {"distinct": _PACKED}
 _rollup_record: Final = record(_ROLLUP)
-_raw_record: Final = record(_RAW)
+_raw_record: Final = record(_RAW, _RAW_MORE)
 
 
 def _block(value: Any) -> Block:
@@ -218,6 +219,8 @@ def encode_batch(batch: Batch) -> bytes:
 
 def _block_map(block: Block) -> Fields:
     fields = fields_of(block, _ROLLUP if block.width_ns else _RAW)
+    if block.width_ns == 0 and block.distinct is not None:
+        fields["distinct"] = block.distinct
     fields["reasons"] = [
         (run.series, run.window, run.windows, run.reason, run.code, run.readings)
         for run in block.reasons

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress
-from operator import add, and_, sub
+from operator import add, and_, gt, sub
 from typing import Final
 
 from xinmai.wire.limits import MAX_CELLS, refused
@@ -93,8 +93,17 @@ def raw_block(lane: int, rows: Rows, columns: int) -> Block:
         missed=_one_column(array("I", rows.missed), default=0),
         overrun=rows.overrun * columns,
         last=_pack_cells(rows.values, array("I", [n]) * columns, valued),
+        distinct=_distinct(rows, columns),
         reasons=_runs((column, at, reason, code, 1) for column, at, reason, code in rows.reasons),
     )
+
+
+def _distinct(rows: Rows, columns: int) -> bytes | None:
+    """Packed distinct readings by series, None where each value is one."""
+    distinct = array("q", array("I", rows.distinct))
+    if sum(distinct) == columns * rows.n - len(rows.reasons):
+        return None
+    return pack(distinct, array("I", [columns]))
 
 
 def _one_column(values: Iterable[int], *, default: int) -> bytes | None:
@@ -143,7 +152,7 @@ def _run(same: tuple[int, int, int, int], first: int, windows: int) -> ReasonRun
 class Expanded:
     """A block unpacked into one entry per cell that has values; reasons apart.
 
-    All arrays are of int64 and have the same length except `window_*`, which have n; entries are
+    All arrays are of int64 and have the same length but `window_*`, which have n; entries are
     ordered by series, then window. Arrays may be shared, also between fields: do not change them.
     For raw blocks, cells with one reading and columns that are no gauge min = max = sum = last.
     """
@@ -156,29 +165,27 @@ class Expanded:
     """Column within the lane."""
     window: array[int]
     count: array[int]
+    """Distinct readings; 1 for each row of a raw block."""
     last: array[int]
     min: array[int]
     max: array[int]
     sum: list[int]
     """True sum of integers (bits of a double for f64 columns)."""
     reasons: Sequence[ReasonRun]
+    columns: int
+    """Series of the lane."""
+    distinct: array[int] | None
+    """Of a raw block, distinct readings by column; None where not measured or each value is one."""
 
     @property
     def readings(self) -> int:
-        """Readings with value and readings with reason together."""
-        return sum(self.count) + sum(run.windows * run.readings for run in self.reasons)
+        """Ticks of all series (WIRE-47): each has a value, repeated or not, or a reason."""
+        return self.columns * sum(self.window_ticks)
 
 
 def readings_by_window(expanded: Expanded) -> list[int]:
-    """Readings with value and readings with reason, per window (for the account, WIRE-47)."""
-    steps = [0] * (len(expanded.window_time_ns) + 1)
-    for run in expanded.reasons:
-        steps[run.window] += run.readings
-        steps[run.window + run.windows] -= run.readings
-    totals = list(accumulate(steps[:-1]))
-    for window, count in zip(expanded.window, expanded.count, strict=True):
-        totals[window] += count
-    return totals
+    """Readings per window, for the account (WIRE-47)."""
+    return [ticks * expanded.columns for ticks in expanded.window_ticks]
 
 
 def expand(block: Block, kinds: bytes) -> Expanded:
@@ -203,10 +210,13 @@ def expand(block: Block, kinds: bytes) -> Expanded:
         ticks = array("q", [1]) * n
         valued = _without_reasons(block, columns)
         count = array("q", [1]) * (n * columns)
+        distinct = _expand_distinct(block, valued, columns)
     else:
         time_ns = _unpacked(block.time, one, "time")
         ticks = _counts(block.ticks, one, "ticks", default=1)
         count = _counts(block.count, every, "count", default=1)
+        distinct = None
+        _check_ticks(block, columns, ticks, count)
         valued = bytes(map(bool, count)) if 0 in count else None
     missed = _counts(block.missed, one, "missed", default=0)
     window = array("q", range(n)) * columns
@@ -220,8 +230,45 @@ def expand(block: Block, kinds: bytes) -> Expanded:
     last = _unpacked(block.last, every, "last")
     low, high, total = _expand_spread(block, kinds, every, series, count, last)
     return Expanded(
-        time_ns, ticks, missed, series, window, count, last, low, high, total, block.reasons
+        time_ns,
+        ticks,
+        missed,
+        series,
+        window,
+        count,
+        last,
+        low,
+        high,
+        total,
+        block.reasons,
+        columns,
+        distinct,
     )
+
+
+def _check_ticks(block: Block, columns: int, ticks: array[int], count: array[int]) -> None:
+    """A cell has no more readings than its window has ticks; repeats make the difference."""
+    readings: Iterable[int] = count
+    if block.reasons:
+        steps = [0] * (len(count) + 1)
+        for run in block.reasons:
+            first = run.series * block.n + run.window
+            steps[first] += run.readings
+            steps[first + run.windows] -= run.readings
+        readings = map(add, count, accumulate(steps))
+    if any(map(gt, readings, ticks * columns)):
+        raise refused("value", "ticks", "fewer than the readings of a cell")
+
+
+def _expand_distinct(block: Block, valued: bytes | None, columns: int) -> array[int] | None:
+    """Distinct readings by column of a raw block: no more than it has values."""
+    if block.distinct is None:
+        return None
+    distinct = _counts(block.distinct, array("I", [columns]), "distinct", default=0)
+    values = array("I", [block.n]) * columns
+    if any(map(gt, distinct, values if valued is None else _picked(valued, values))):
+        raise refused("blob", "distinct", "more than there are values")
+    return distinct
 
 
 def _unpacked(blob: bytes, lengths: array[int], key: str) -> array[int]:

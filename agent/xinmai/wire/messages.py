@@ -107,7 +107,8 @@ class Block:
     """One lane's rollup windows (width_ns > 0) or raw rows (width_ns = 0), packed.
 
     Every blob is a packed column group of spec 001 or None with the meaning of WIRE-42 and 43.
-    A raw block uses `late` and `duration`; a rollup block `ticks`, `count`, `min`, `max`, `sum`.
+    A raw block uses `late`, `duration` and `distinct`, a rollup block the other nullable ones but
+    `missed`, which both use.
     `overrun` is in readings: rows overwritten before they were read, times the lane's series.
     """
 
@@ -125,6 +126,7 @@ class Block:
     sum: bytes | None = None
     late: bytes | None = None
     duration: bytes | None = None
+    distinct: bytes | None = None
     reasons: Sequence[ReasonRun] = ()
 
 

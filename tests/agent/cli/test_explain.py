@@ -63,6 +63,7 @@ def test_json_is_frozen(stored: list[dict[str, Any]], capsys: pytest.CaptureFixt
         "cost",
         "refresh_ns",
         "window_ns",
+        "width_bits",
         "attributes",
     }
     assert found["series"] == stored

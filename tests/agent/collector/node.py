@@ -210,6 +210,7 @@ class Node:
             missed=array("I", [0] * n).tobytes(),
             values=array("q", list(values) * columns).tobytes(),
             reasons=[],
+            distinct=array("I", [n] * columns).tobytes(),
         )
         taken = Counter((self.start_ns + time_ns) // MINUTE_NS for time_ns in at_ns)
         account = [AccountEntry(m, taken[m] * columns, 0, 0) for m in sorted(taken)]

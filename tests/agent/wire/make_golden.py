@@ -169,6 +169,7 @@ ROWS = Rows(
     missed=_u32(0, 0, 2, 0),
     values=_i64(250_000, 250_100, 0, 250_300, *_bits(0.5, 0.5, 0.5, 0.5), 7_000, 0, 0, 7_003),
     reasons=[(0, 2, 5, 0), (2, 1, 7, 999), (2, 2, 7, 999)],
+    distinct=_u32(3, 4, 2),
 )
 
 
@@ -237,6 +238,7 @@ STEPPED = _batch(
         ClockStep(MONO_NS - 100, WALL_NS - 100, MONO_NS - 60_000_000_000),
     ),
 )
+REPEATS = replace(RAW, blocks=(replace(RAW_BLOCK, distinct=pack_columns([[1, 2, 2]])),))
 EVENT = _batch(
     stream="event",
     queue=QUEUE,
@@ -289,6 +291,7 @@ MESSAGES: Mapping[str, Golden] = {
     "batch_raw": Golden(RAW, encode_batch, decode_batch),
     "batch_capture": Golden(CAPTURE, encode_batch, decode_batch),
     "batch_stepped": Golden(STEPPED, encode_batch, decode_batch),
+    "batch_repeats": Golden(REPEATS, encode_batch, decode_batch),
     "batch_event": Golden(EVENT, encode_batch, decode_batch),
     "stored": Golden(STORED, encode_stored, decode_stored),
     "presence": Golden(PRESENCE, encode_presence, decode_presence),

@@ -122,6 +122,7 @@ def rows_of(cells: Cells, n: int, late: Sequence[int], missed: Sequence[int]) ->
             for at, reading in enumerate(flat)
             if isinstance(reading, Missing)
         ],
+        distinct=u32([sum(isinstance(r[0], int) for r in column) for column in cells]),
     )
 
 

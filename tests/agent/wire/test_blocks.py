@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.wire import reference
 from agent.wire.bodies import attempt, damaged, refusal_of
-from agent.wire.make_golden import ROLLUP
+from agent.wire.make_golden import RAW, ROLLUP
 from agent.wire.readings import (
     TIMEOUT,
     VENDOR_ERROR,
@@ -48,6 +48,7 @@ from xinmai_native import (
     KIND_GAUGE,
     KIND_LAST,
     LANE_COLUMNS,
+    TRACK_GAUGE,
     Ring,
     RingReader,
     Windows,
@@ -149,6 +150,73 @@ def test_every_tick_of_every_series_is_one_reading(lane: tuple[Cells, bytes, int
     by_window = [ticks * len(kinds) for ticks in expanded.window_ticks]
     assert readings_by_window(expanded) == by_window
     assert expanded.readings == sum(by_window)
+
+
+@pytest.mark.statement("WIRE-47")
+def test_repeats_are_readings_that_no_count_says() -> None:
+    ring = Ring([(LANE_COLUMNS, 2, 0, 64, 10)])
+    ring.track(0, [(TRACK_GAUGE, 64, 30), (TRACK_GAUGE, 64, 0)])
+    reader = RingReader(ring.fd)
+    for tick in range(12):
+        ring.commit(0, 10 * tick + 10, 10 * tick + 10, 2, 0, i64([7, tick]), bytes(2))
+    kinds = GAUGES * 2
+    rolled = expand(rollup_block(0, 60, reader.windows(0, 0, 60, 120, 9, kinds), kinds), kinds)
+    raw = expand(raw_block(0, reader.rows(0, 0, 99), 2), kinds)
+    assert list(rolled.count) == [1, 2, 5, 6]
+    assert rolled.sum[:2] == [7, 14]
+    assert readings_by_window(rolled) == [10, 12]
+    assert raw.distinct == array("q", [4, 12])
+    assert raw.readings == 24
+
+
+@pytest.mark.statement("WIRE-47")
+@pytest.mark.parametrize(
+    ("count", "timeouts", "fits"),
+    [(5, 0, True), (6, 0, False), (3, 2, True), (4, 2, False), (0, 5, True), (0, 6, False)],
+)
+def test_a_cell_has_no_more_readings_than_ticks(count: int, timeouts: int, fits: bool) -> None:
+    value = i64([7 if count else 0])
+    block = rollup_block(
+        0,
+        10**9,
+        Windows(
+            next_position=5,
+            overrun=0,
+            n=1,
+            start_ns=i64([0]),
+            ticks=u32([5]),
+            missed=u32([0]),
+            counts=u32([count]),
+            last=value,
+            min=value,
+            max=value,
+            sum=i64([7 * count]),
+            reasons=[(0, 0, TIMEOUT, 0, timeouts)] if timeouts else [],
+        ),
+        GAUGES,
+    )
+    if fits:
+        assert expand(block, GAUGES).readings == 5
+    else:
+        refusal = refusal_of(lambda: expand(block, GAUGES))
+        assert (refusal.reason, refusal.key) == ("value", "ticks")
+
+
+@pytest.mark.statement("WIRE-43")
+def test_a_raw_block_says_how_many_readings_are_distinct() -> None:
+    cells: Cells = [[[1], [1], [Missing(TIMEOUT)]], [[1], [2], [3]]]
+    rows = rows_of(cells, 3, [0] * 3, [0] * 3)
+    assert expand(raw_block(0, rows, 2), GAUGES * 2).distinct is None
+    block = raw_block(0, rows._replace(distinct=u32([1, 3])), 2)
+    sent = decode_batch(encode_batch(replace(RAW, blocks=(block,)))).blocks[0]
+    assert sent == block
+    expanded = expand(sent, GAUGES * 2)
+    assert expanded.distinct == array("q", [1, 3])
+    assert (list(expanded.count), expanded.readings) == ([1] * 5, 6)
+    for wrong in ([3, 3], [-1, 3], [1]):
+        blob = pack(i64(wrong), u32([len(wrong)]))
+        refusal = refusal_of(lambda blob=blob: expand(replace(block, distinct=blob), GAUGES * 2))  # type: ignore[misc]
+        assert (refusal.reason, refusal.key) == ("blob", "distinct")
 
 
 def lone(readings: Sequence[Sequence[Reading]], kind: int = KIND_GAUGE) -> Block:
@@ -393,6 +461,7 @@ def test_damaged_blobs_expand_or_are_refused(
 
 def hurt(block: Block, kinds: bytes, source: random.Random) -> None:
     keys = ["time", "last", "ticks", "missed", "count", "min", "max", "sum", "late", "duration"]
+    keys.append("distinct")
     fields: dict[str, Any] = {
         key: damaged(blob, source)
         for key in keys
