@@ -25,3 +25,9 @@ def declarations(header: str) -> str:
     """A header of this folder as cffi reads it."""
     lines = (HERE / header).read_text("utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def put(root: Path, library: Path, header: str) -> None:
+    """Lay a library and its declarations where a plugin of the tests looks for them."""
+    shutil.copy(library, root)
+    (root / header).write_text(declarations(header), "utf-8")

@@ -68,11 +68,6 @@ class ProbeLane:
         """As the ring's header counts them."""
         return [probe.name for probe in self.probes]
 
-    @property
-    def calls_library(self) -> bool:
-        """Whether any of it goes into a vendor's library."""
-        return any(isinstance(probe, CallProbe) for probe in self.probes)
-
     def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
         column = 0

@@ -13,6 +13,7 @@ from xinmai import clock
 from xinmai.api import INT64_MAX, INT64_MIN, Kind, Missing, Poll, Reading, Reason, Series
 from xinmai.sampler.plan import PollLane
 from xinmai.sampler.pollers import Poller, encode_cell, missing_by_errno
+from xinmai.sampler.serial import Turns
 from xinmai_native import LANE_COLUMNS, Ring, RingReader, Rows
 
 MS = 1_000_000
@@ -48,7 +49,7 @@ class Rig:
         lane = PollLane("poll:slow", "slow", period_ns, list(polls))
         self.ring = Ring([(LANE_COLUMNS, len(lane.series), 0, 64, period_ns)])
         self.reader = RingReader(self.ring.fd)
-        self.poller = Poller(lane, self.ring, 0, logging.getLogger("test"))
+        self.poller = Poller(lane, self.ring, 0, logging.getLogger("test"), Turns("serial"))
 
     def rows(self) -> Rows:
         return self.reader.rows(0, 0, 100)
