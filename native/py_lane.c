@@ -192,7 +192,7 @@ PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused)
     for (size_t i = 0; list != NULL && i < work->calls->n; i++) {
         PyObject *index;
 
-        if (!xm_call_is_trampled(&work->calls->call[i]))
+        if (!xm_call_is_trampled(work->calls, i))
             continue;
         index = PyLong_FromUnsignedLongLong(work->call_index[i]);
         if (index == NULL || PyList_Append(list, index) != 0)

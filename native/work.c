@@ -117,7 +117,7 @@ static int make_calls(struct xm_work *work, const struct xm_work_run *run, struc
         if (work->gate != NULL && enter_gate(work, out, since_ns, stop) != 0)
             return -ECANCELED;
         xm_ring_enter_since(out, run->index + i + 1, *since_ns);
-        xm_call_run(&work->calls->call[run->first + i], values, reasons);
+        xm_call_run(work->calls, run->first + i, values, reasons);
         if (work->gate != NULL) {
             xm_ring_enter(out, 0);
             xm_gate_leave(work->gate);

@@ -85,7 +85,7 @@ static struct xm_call_set *prepare(struct rig *rig)
 static void run(struct rig *rig, struct xm_call_set *set)
 {
     memset(rig->reasons, 0xff, sizeof(rig->reasons));
-    xm_call_run(&set->call[0], rig->values, rig->reasons);
+    xm_call_run(set, 0, rig->values, rig->reasons);
 }
 
 static void fill_random(uint64_t *random)
@@ -187,7 +187,7 @@ static void test_canary_trips_once_and_for_all(void)
     memset(given, 0xa5, sizeof(given));
     run(rig, set);
     CHECK_EQ(rig->reasons[0], XM_REASON_VALUE);
-    CHECK(!xm_call_is_trampled(&set->call[0]));
+    CHECK(!xm_call_is_trampled(set, 0));
     given_bytes = 20 + 64;
     calls = 0;
     for (int i = 0; i < 3; i++) {
@@ -196,7 +196,7 @@ static void test_canary_trips_once_and_for_all(void)
         CHECK_EQ(rig->values[0], XM_CALL_CANARY_CODE);
     }
     CHECK_EQ(calls, 1);
-    CHECK(xm_call_is_trampled(&set->call[0]));
+    CHECK(xm_call_is_trampled(set, 0));
     xm_call_destroy(set);
     free(rig);
 }
