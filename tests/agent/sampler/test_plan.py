@@ -154,19 +154,21 @@ def test_files_and_calls_share_a_lane_and_its_columns() -> None:
     assert isinstance(first, Call)
     assert isinstance(last, Call)
     assert [result.column for result in first.results] == [0, 1]
-    assert [field[0] for field in file[1]] == [2]  # type: ignore[index,union-attr]
+    assert [field[0] for field in file[1]] == [2]
     assert [result.column for result in last.results] == [3, 4]
     assert lane.groups() == [0, 1, 2]
     assert lane.group_names == ["getA", "files", "getB"]
 
 
 def test_functions_are_groups_and_the_last_group_takes_the_rest() -> None:
-    names = [f"get{number}" for number in range(MAX_GROUPS + 2)]
+    names = [f"get{number}" for number in range(MAX_GROUPS + 1)]
     readings = [call(device, name) for name in names for device in (ONE, TWO)]
+    lane = plan(*readings[:-2]).probes[0]
+    assert lane.group_names == names[:-1]
+    assert lane.groups() == [at // 2 for at in range(2 * MAX_GROUPS)]
     lane = plan(*readings).probes[0]
-    assert lane.group_names == names[:MAX_GROUPS]
-    assert lane.groups()[:4] == [0, 0, 1, 1]
-    assert lane.groups()[-6:] == [MAX_GROUPS - 1] * 6
+    assert lane.group_names == [*names[:-2], "others"]
+    assert lane.groups() == [min(at // 2, MAX_GROUPS - 1) for at in range(2 * MAX_GROUPS + 2)]
 
 
 def test_threads_of_a_host_are_bounded() -> None:
