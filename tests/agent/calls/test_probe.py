@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.calls.rig import RETURNS, Binding, Cffi, Ctypes, series
+from agent.calls.shapes import count, energy, power, state, values, ways
 from fakes.fakesys import read_probes
 from xinmai.api import (
     NO_STATUS,
@@ -29,85 +30,13 @@ def read(probe: CallProbe) -> list[Reading]:
     return [reading for _, reading in read_probes([probe])]
 
 
-def power(binding: Binding) -> CallProbe:
-    function = binding.function("tsdk_get_power")
-    return CallProbe(function, [binding.handle(2), Out()], [Result(series())])
-
-
-def ways(binding: Binding) -> CallProbe:
-    found = Out(count=3)
-    total, one, beyond = series("total"), series("one"), series("beyond")
-    written = Out(prime=3)
-    return CallProbe(
-        binding.function("tsdk_get_ways"),
-        [1, written, found],
-        [
-            Result(total, found["[*].power"]),
-            Result(one, found[1]["power"], written=written),
-            Result(beyond, found["[2].power"], written=written),
-        ],
-    )
-
-
-def energy(binding: Binding) -> CallProbe:
-    counter, resolution = Out(), Out()
-    return CallProbe(
-        binding.function("tsdk_get_energy"),
-        [0, counter, resolution, Out()],
-        [
-            Result(series("energy"), counter, factor=resolution, decimals=0),
-            Result(series("resolution", "f64"), resolution),
-            Result(series("resolution_milli"), resolution, decimals=3),
-        ],
-    )
-
-
-def values(binding: Binding) -> CallProbe:
-    ids = [1, 2, 3, 99]
-    found = Out(prime=[{"id": one} for one in ids])
-    by_tag = {0: "real", 1: "whole", 2: "below"}
-    return CallProbe(
-        binding.function("tsdk_get_values"),
-        [binding.handle(1), len(ids), found],
-        [
-            Result(
-                series(f"value {at}"),
-                f"[{at}].value",
-                decimals=1,
-                status=f"[{at}].status",
-                tag=f"[{at}].type",
-                by_tag=by_tag,
-            )
-            for at in range(len(ids))
-        ],
-    )
-
-
-def state(binding: Binding) -> CallProbe:
-    return CallProbe(
-        binding.function("tsdk_get_state"),
-        [binding.handle(3), Out(prime={"version": VERSION, "sensor": {"celsius": [1, 2]}})],
-        [
-            Result(series("on"), "is_on"),
-            Result(series("level"), "level"),
-            Result(series("celsius"), "sensor.celsius[1]"),
-            Result(series("low half"), "version", bits=16),
-            Result(series("high byte"), "version", shift=24),
-        ],
-    )
-
-
-def count(binding: Binding) -> CallProbe:
-    return CallProbe(binding.function("tsdk_count"), [], [Result(series())])
-
-
 SHAPES = {
     power: [42_002],
-    ways: [3002, 2001, Missing(Reason.UNSUPPORTED)],
-    energy: [15_500, 15.5, 15_500],
-    values: [80, 25, -50, Missing(Reason.UNSUPPORTED)],
-    state: [1, -3, 43, 32, 2],
     count: [4],
+    state: [1, -3, 43, 2],
+    ways: [3002, 2001, Missing(Reason.UNSUPPORTED)],
+    energy: [155_000, 15.5],
+    values: [80, 25, -50, Missing(Reason.UNSUPPORTED)],
 }
 
 

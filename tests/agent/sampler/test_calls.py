@@ -45,6 +45,8 @@ def test_host_reads_what_lanes_and_polls_ask_the_library(machine: Path, threadin
         assert run.stop().value == "stopped"
 
 
+@pytest.mark.fault("A1")
+@pytest.mark.statement("CTL-13")
 def test_hung_call_of_a_serial_library_costs_the_others_a_restart(machine: Path) -> None:
     source = cards(machine, "serial")
     with SamplerRun(machine, [source], constants=IMPATIENT) as run:

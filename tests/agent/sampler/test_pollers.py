@@ -176,6 +176,7 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Turns], None]]:
 
 
 @pytest.mark.fault("A12")
+@pytest.mark.statement("CTL-13")
 def test_poll_that_gets_no_turn_reads_timeout_and_is_not_blamed(
     make: Make, time: Clock, hung: Callable[[Turns], None], caplog: pytest.LogCaptureFixture
 ) -> None:
