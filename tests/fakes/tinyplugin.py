@@ -170,6 +170,17 @@ CALLS_A_LIBRARY = """
 """
 """Two cards of `tinysdk`, put under the root by `fakes.clib.put`; `hang-1` hangs the second."""
 
+WRITES_BEYOND = """
+    def readings(self, device):
+        handle = self._ffi.new("tsdk_device_t *")
+        self._lib.tsdk_get_handle(device.index, handle)
+        for name, key in (("tsdk_get_name", "temperature"), ("tsdk_get_power", "power")):
+            function = Function.from_cffi(self._ffi, self._lib, name)
+            result = Result(self.context.metrics[key].of(device))
+            yield CallProbe(function, [handle[0], Out()], [result])
+"""
+"""In place of the readings of CALLS_A_LIBRARY."""
+
 CRASHES_WHEN_TOLD = """
     def _power(self):
         if self.context.path("/crash").exists():

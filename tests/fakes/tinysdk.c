@@ -103,6 +103,13 @@ tsdk_return_t tsdk_get_state(tsdk_device_t device, tsdk_state_t *state)
     return TSDK_OK;
 }
 
+tsdk_return_t tsdk_get_name(tsdk_device_t device, unsigned int *id)
+{
+    for (int at = 0; at < 4; at++)
+        id[at] = (unsigned int)device->index;
+    return TSDK_OK;
+}
+
 unsigned int tsdk_count(void)
 {
     return 4;

@@ -47,6 +47,8 @@ tsdk_return_t tsdk_get_energy(int index, uint64_t *counter, float *resolution, u
 tsdk_return_t tsdk_get_values(tsdk_device_t device, int count, tsdk_value_t *values);
 tsdk_return_t tsdk_get_state(tsdk_device_t device, tsdk_state_t *state);
 unsigned int tsdk_count(void);
+/* Writes more than it says. */
+tsdk_return_t tsdk_get_name(tsdk_device_t device, unsigned int *id);
 
 /* What no lane can call. */
 int tsdk_log(const char *format, ...);

@@ -41,6 +41,7 @@ class Generation:
         self.reader = RingReader(self.ring.fd)
         self.layout = self.plan.layout(number, self.ring.id.hex())
         self.told = False
+        self._trampled: set[tuple[int, int]] = set()
         self._event_lane = len(self.layout.lanes) - 1
         self._probes = [
             Lane(self.ring, index, lane.period_ns, lane.native(), gate=turns.gate)
@@ -78,6 +79,14 @@ class Generation:
             if not native.stop(max(0, deadline_ns - clock.mono_ns()))
         ]
 
+    def trampled(self) -> Iterator[Event]:
+        """Calls that have written beyond their memory (A6), each told once."""
+        for at, (lane, native) in enumerate(zip(self.plan.probes, self._probes, strict=True)):
+            for call in native.trampled():
+                if (at, call) not in self._trampled:
+                    self._trampled.add((at, call))
+                    yield _beyond(self.plan.plugin, lane.owners[call], lane.calls[call])
+
     def close(self) -> None:
         """Let go of the ring; the supervisor keeps it until it is drained."""
         self._probes.clear()
@@ -103,6 +112,18 @@ class Generation:
         if len(packed) > EVENT_BYTES:
             packed = msgpack.packb(_event_map(event, {}))
         self.ring.append(self._event_lane, clock.mono_ns(), packed)
+
+
+def _beyond(plugin: str, hw_id: str, call: str) -> Event:
+    return Event(
+        code="call_beyond_memory",
+        event_class="agent",
+        severity="error",
+        message=f"plugin {plugin}: {call} wrote beyond its memory and is not called any more",
+        action="compare the plugin's declaration of the struct with this version of the library",
+        hw_id=hw_id,
+        attributes={"xinmai.plugin": plugin},
+    )
 
 
 def _event_map(event: Event, attributes: Mapping[str, str]) -> dict[str, Any]:

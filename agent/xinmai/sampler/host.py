@@ -148,6 +148,9 @@ class Host:
         if not self._generation.told:
             self._tell_layout()
         self._ask("events", self._take_events)
+        for beyond in self._generation.trampled():
+            self._log.error("%s", beyond.message)
+            self._generation.emit(beyond)
         self._keep_budget(now_ns)
         if self._changes.may_ask(now_ns) and self._ask("changed", self._plugin.changed):
             self._follow_change(now_ns)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.calls.rig import RETURNS, Binding, Cffi, Ctypes, series
+from agent.calls.rig import PARAMETERS, RETURNS, Binding, Cffi, Ctypes, series
 from agent.calls.shapes import count, energy, power, state, values, ways
 from fakes.fakesys import read_probes
 from xinmai.api import (
@@ -14,6 +14,7 @@ from xinmai.api import (
     RETURN,
     CallProbe,
     Cost,
+    Function,
     Missing,
     Out,
     Reading,
@@ -95,6 +96,13 @@ def test_return_value_is_a_result_and_then_no_status(binding: Binding) -> None:
     probe = CallProbe(binding.function("tsdk_count"), [], [Result(series(), RETURN)])
     assert read(probe) == [4]
     assert list(probe.native.returns.success) == list(NO_STATUS.success)
+
+
+def test_function_without_a_return_value_always_succeeds(by_ctypes: Ctypes) -> None:
+    _, argtypes = PARAMETERS["tsdk_get_fan"]
+    function = Function.from_ctypes(by_ctypes.dll.tsdk_get_fan, None, argtypes)
+    probe = CallProbe(function, [by_ctypes.handle(1), Out()], [Result(series())])
+    assert read(probe) == [0]
 
 
 def test_one_memory_may_stand_for_two_parameters(binding: Binding) -> None:

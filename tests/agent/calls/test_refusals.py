@@ -222,6 +222,14 @@ def test_sum_goes_over_one_array(by_cffi: Cffi) -> None:
         CallProbe(function, [0, states], [Result(series(), "[*].sensor.celsius[*]")])
 
 
+def test_pointer_that_is_returned_is_no_status(by_ctypes: Ctypes) -> None:
+    function = Function.from_ctypes(by_ctypes.dll.tsdk_count, ctypes.c_char_p, [])
+    with pytest.raises(PluginError, match="a pointer is returned, no status"):
+        CallProbe(function, [], [])
+    with pytest.raises(PluginError, match="is no number"):
+        CallProbe(function, [], [Result(series(), RETURN)])
+
+
 def test_status_needs_codes_of_success(by_cffi: Cffi) -> None:
     result = Result(series(), "[0].type", status="[0].status")
     returns = Returns(success=(), reasons={1: Reason.ASLEEP})

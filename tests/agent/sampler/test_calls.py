@@ -9,10 +9,11 @@ import pytest
 from agent.sampler.rig import HostRun, exists, threads
 from agent.sampler.samplerrun import MS, SamplerRun
 from fakes.clib import put
-from fakes.tinyplugin import CALLS_A_LIBRARY, tiny
+from fakes.tinyplugin import CALLS_A_LIBRARY, WRITES_BEYOND, tiny
 from running import eventually
 from xinmai.api import Missing, Reason
 from xinmai.manifest import PluginSource
+from xinmai_native import CANARY_CODE
 
 TIMEOUT = Missing(Reason.TIMEOUT)
 IMPATIENT = {"xinmai.sampler.serial:PATIENCE_NS": 50 * MS}
@@ -29,6 +30,12 @@ def cards(machine: Path, threading: str) -> PluginSource:
     return tiny(folder, CALLS_A_LIBRARY, name="cards", threading=threading, vendor="Tiny")
 
 
+def told(run: HostRun) -> list[str]:
+    """Devices for which calls beyond their memory were told, as often as they were."""
+    found = [one for one in run.ring.events() if one["code"] == "call_beyond_memory"]
+    return sorted(one["hw_id"] for one in found)
+
+
 @pytest.mark.parametrize("threading", ["free", "serial"])
 def test_host_reads_what_lanes_and_polls_ask_the_library(machine: Path, threading: str) -> None:
     with HostRun(cards(machine, threading), root=machine) as run:
@@ -43,6 +50,21 @@ def test_host_reads_what_lanes_and_polls_ask_the_library(machine: Path, threadin
         calls = [call for lane in run.ring.layout.lanes for call in lane.calls]
         assert "tsdk_get_power of card-1" in calls
         assert run.stop().value == "stopped"
+
+
+@pytest.mark.fault("A6")
+def test_call_that_writes_beyond_its_memory_is_told_and_not_made_again(machine: Path) -> None:
+    calls = CALLS_A_LIBRARY[: CALLS_A_LIBRARY.index("def readings")].rstrip()
+    folder = machine / "plugins" / "cards"
+    source = tiny(folder, calls, WRITES_BEYOND, name="cards", threading="free", vendor="Tiny")
+    with HostRun(source, root=machine) as run:
+        run.until_running()
+        event = run.until_event("call_beyond_memory")
+        assert event["message"].startswith("plugin cards: tsdk_get_name of card-")
+        beyond = run.until_read("hw.temperature", "card-1")
+        assert beyond == Missing(Reason.VENDOR_ERROR, CANARY_CODE)
+        assert run.until_read("hw.power", "card-1", n=5) == 42_001
+        eventually(lambda: told(run) == ["card-0", "card-1"], "an event for each")
 
 
 @pytest.mark.fault("A1")
