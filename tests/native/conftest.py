@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,10 @@ SOURCE = Path(__file__).parent / "c" / "calls.c"
 
 @pytest.fixture(scope="session")
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Functions:
+    """Built here, or by whoever emulates another machine, which has no compiler."""
+    built = os.environ.get("XINMAI_TEST_CALLS")
+    if built is not None:
+        return Functions(ctypes.CDLL(built), Path(built))
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc")
     out = tmp_path_factory.mktemp("calls") / "calls.so"

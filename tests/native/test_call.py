@@ -448,6 +448,11 @@ def test_files_and_calls_keep_their_order(functions: Functions) -> None:
     assert cells[1][0] == VALUE
 
 
+def test_function_may_take_much_of_the_stack(functions: Functions) -> None:
+    call = Call(functions.address("deep"), [Value(800 << 10)], [], Returns(), [returned("i")])
+    assert run_once(call) == [(VALUE, 0)]
+
+
 def test_plain_tuples_are_calls_too(functions: Functions) -> None:
     load = (RETURNED, 0, "i", 0, 0)
     one = (0, [(0, load)], 1, 0, None, 0, None, None, None, (), LOW, HIGH)

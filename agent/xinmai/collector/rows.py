@@ -14,7 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from xinmai.clock import MINUTE_NS, Anchor
+from xinmai.clock import MINUTE_NS, Timeline
 from xinmai.collector.account import MAX_READINGS
 from xinmai.errors import Refused
 from xinmai.wire.blocks import Expanded, expand, readings_by_window
@@ -152,17 +152,18 @@ def rows_of(batch: Batch, lanes: Sequence[LanePlan]) -> BatchRows:
     _check_size(batch, lanes)
     buffer = RowBuffer()
     readings: Counter[int] = Counter()
+    timeline = batch.timeline
     for index, block in enumerate(batch.blocks):
         plan = lanes[block.lane]
         try:
             cells = expand(block, plan.kinds)
-            wall_ns = _wall(cells.window_time_ns, batch.clock)
+            wall_ns = _wall(cells.window_time_ns, timeline)
         except Refused as refusal:
             key = f"blocks[{index}].{refusal.key}"
             raise Refused(refusal.reason, key, refusal.detail) from None
         buffer.add_values(plan, wall_ns, cells)
         buffer.add_reasons(plan, wall_ns, cells)
-        _count_minutes(readings, block, batch.clock, wall_ns, cells)
+        _count_minutes(readings, block, timeline, wall_ns, cells)
     if max(readings.values(), default=0) > MAX_READINGS:
         raise Refused("limit", "blocks", f"more than {MAX_READINGS} readings in a minute")
     return BatchRows(buffer.build(batch.stream), readings)
@@ -179,10 +180,9 @@ def _check_size(batch: Batch, lanes: Sequence[LanePlan]) -> None:
         raise Refused("limit", "blocks", f"more than {MAX_BATCH_CELLS} cells in a batch")
 
 
-def _wall(mono_ns: array[int], clock: Anchor) -> array[int]:
-    offset_ns = clock.real_ns - clock.mono_ns
+def _wall(mono_ns: array[int], timeline: Timeline) -> array[int]:
     try:
-        return array("q", [time_ns + offset_ns for time_ns in mono_ns])
+        return timeline.wall_all(mono_ns)
     except OverflowError:
         raise Refused("value", "time", "outside 64 bits as wall time") from None
 
@@ -190,13 +190,13 @@ def _wall(mono_ns: array[int], clock: Anchor) -> array[int]:
 def _count_minutes(
     readings: Counter[int],
     block: Block,
-    clock: Anchor,
+    timeline: Timeline,
     wall_ns: array[int],
     cells: Expanded,
 ) -> None:
     if block.width_ns == 0 and block.late is not None:
         # A raw row belongs to the minute it was due in, as its sender's account has it (WIRE-46).
-        wall_ns = _wall(array("q", unpack(block.time, array("I", [block.n]))), clock)
+        wall_ns = _wall(array("q", unpack(block.time, array("I", [block.n]))), timeline)
     if not wall_ns:
         return
     if min(wall_ns) // MINUTE_NS == max(wall_ns) // MINUTE_NS:

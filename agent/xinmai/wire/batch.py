@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from xinmai.clock import Anchor
+from xinmai.wire.capture import capture_map, capture_of, step_map, steps_of
 from xinmai.wire.fields import (
     ATTRIBUTES,
     BOOT,
@@ -185,7 +186,8 @@ _BATCH: Final = record(
         "losses": listing(_loss),
         "account": _account,
         "stand_in": flag,
-    }
+    },
+    {"capture": capture_of, "steps": steps_of},
 )
 
 
@@ -195,21 +197,23 @@ def encode_batch(batch: Batch) -> bytes:
     Raises:
         Refused: over a limit; the caller splits.
     """
-    return pack_body(
-        {
-            "v": VERSION,
-            **fields_of(batch, _HEAD),
-            "clock": fields_of(batch.clock, _CLOCK),
-            "blocks": [_block_map(block) for block in batch.blocks],
-            "events": [_event_map(event) for event in batch.events],
-            "losses": [fields_of(loss, _LOSS) for loss in batch.losses],
-            "account": [
-                (entry.minute, entry.taken, entry.missed, entry.ring_overrun)
-                for entry in batch.account
-            ],
-            "stand_in": batch.stand_in,
-        }
-    )
+    body: Fields = {
+        "v": VERSION,
+        **fields_of(batch, _HEAD),
+        "clock": fields_of(batch.clock, _CLOCK),
+        "blocks": [_block_map(block) for block in batch.blocks],
+        "events": [_event_map(event) for event in batch.events],
+        "losses": [fields_of(loss, _LOSS) for loss in batch.losses],
+        "account": [
+            (entry.minute, entry.taken, entry.missed, entry.ring_overrun) for entry in batch.account
+        ],
+        "stand_in": batch.stand_in,
+    }
+    if batch.capture is not None:
+        body["capture"] = capture_map(batch.capture)
+    if batch.steps:
+        body["steps"] = [step_map(step) for step in batch.steps]
+    return pack_body(body)
 
 
 def _block_map(block: Block) -> Fields:
@@ -234,14 +238,25 @@ def decode_batch(data: bytes) -> Batch:
     body = decode_body(data, _BATCH)
     body["clock"] = Anchor(**body["clock"])
     batch = Batch(**body)
-    if batch.stream == "event":
+    _check_stream(batch)
+    return batch
+
+
+def _check_stream(batch: Batch) -> None:
+    """What a batch holds is its stream's own (WIRE-15, WIRE-49)."""
+    stream = batch.stream
+    if (batch.capture is None) == (stream == "capture"):
+        if stream == "capture":
+            raise refused("shape", "capture", "missing")
+        raise refused("value", "capture", "outside stream capture")
+    if stream == "capture" and batch.account:
+        raise refused("value", "account", "in stream capture")
+    if stream == "event":
         if batch.blocks:
             raise refused("value", "blocks", "in stream event")
-        return batch
+        return
     if batch.events or batch.losses:
         raise refused("value", "events" if batch.events else "losses", "outside stream event")
-    raw = batch.stream == "raw"
     for index, block in enumerate(batch.blocks):
-        if (block.width_ns == 0) != raw:
+        if (block.width_ns == 0) == (stream == "rollup"):
             raise refused("value", f"blocks[{index}].width_ns", "of another stream")
-    return batch

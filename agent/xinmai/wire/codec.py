@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from xinmai.wire.batch import decode_batch, encode_batch
+from xinmai.wire.capture import decode_command, decode_reply, encode_command, encode_reply
 from xinmai.wire.fields import (
     BOOT,
     COUNT,
@@ -30,13 +31,17 @@ from xinmai.wire.shape import Fields, flag, free_map, listing, record, row, text
 
 __all__ = [
     "decode_batch",
+    "decode_command",
     "decode_inventory",
     "decode_presence",
+    "decode_reply",
     "decode_status",
     "decode_stored",
     "encode_batch",
+    "encode_command",
     "encode_inventory",
     "encode_presence",
+    "encode_reply",
     "encode_status",
     "encode_stored",
     "schema_of",

@@ -30,6 +30,10 @@ MAX_CELLS: Final = 2**20
 MAX_RANGES: Final = 256
 MAX_QUEUES: Final = 8
 """Of a stream, in a stored message."""
+MAX_STEPS: Final = 8
+"""Clock steps in a batch."""
+MAX_CAUSE_CHARACTERS: Final = 300
+"""Of the cause of a capture, and of the error of a reply."""
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1

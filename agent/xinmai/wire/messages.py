@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xinmai.clock import Anchor
+from xinmai.clock import Anchor, ClockStep, Timeline
 
 VERSION = 1
 
-Stream = Literal["rollup", "raw", "event"]
-STREAMS: tuple[Stream, ...] = ("event", "rollup", "raw")
+Stream = Literal["event", "rollup", "capture", "raw"]
+STREAMS: tuple[Stream, ...] = ("event", "rollup", "capture", "raw")
 """In order of priority."""
 
 
@@ -164,6 +164,30 @@ class AccountEntry:
     ring_overrun: int
 
 
+Trigger = Literal["event", "threshold", "rate", "lost", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Which capture a batch of stream capture is a part of; see WIRE-49. Times are wall times.
+
+    `metric` is "" and `hw_id` "" where the trigger has none. `merged` counts the further triggers
+    that had fallen into this capture when the part was written.
+    """
+
+    id: str
+    trigger: Trigger
+    cause: str
+    hw_id: str
+    metric: str
+    at_ns: int
+    from_ns: int
+    to_ns: int
+    part: int
+    last: bool
+    merged: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One record of a stream."""
@@ -181,6 +205,13 @@ class Batch:
     losses: Sequence[Loss] = ()
     account: Sequence[AccountEntry] = ()
     stand_in: bool = False
+    capture: Capture | None = None
+    steps: Sequence[ClockStep] = ()
+
+    @property
+    def timeline(self) -> Timeline:
+        """Where its monotonic times lie on the wall."""
+        return Timeline(self.clock, self.steps)
 
 
 Ranges = Sequence[tuple[int, int]]
@@ -206,4 +237,30 @@ class Presence:
     collector: str
     session: int
     online: bool
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a collector asks of a node, and when (wall time); see WIRE-62."""
+
+    node: str
+    edge: str
+    id: str
+    command: Literal["capture"]
+    time_ns: int
+    before_ns: int
+    after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a command: the id of its capture, or "" and the error."""
+
+    node: str
+    edge: str
+    id: str
+    ok: bool
+    capture: str
+    error: str
     time_ns: int

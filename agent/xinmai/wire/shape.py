@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from xinmai.errors import Refused
 from xinmai.wire.limits import INT64_MAX, INT64_MIN, MAX_ENTRIES, refused
@@ -44,6 +44,17 @@ def text(value: Any) -> str:
     if type(value) is not str:
         raise refused("shape", detail="not a string")
     return value
+
+
+def short_text(most: int) -> Check[str]:
+    """A string of at most `most` characters."""
+
+    def check(value: Any) -> str:
+        if len(text(value)) > most:
+            raise refused("value", detail=f"more than {most} characters")
+        return str(value)
+
+    return check
 
 
 def flag(value: Any) -> bool:
@@ -136,9 +147,14 @@ def free_map(key: Check[str], inner: Check[T], most: int = MAX_ENTRIES) -> Check
     return check
 
 
-def record(fields: Mapping[str, Check[Any]]) -> Check[Fields]:
-    """A map with just these keys, and perhaps `x`, which is dropped (WIRE-12)."""
-    extended = {*fields, "x"}
+_NONE: Final[Mapping[str, Check[Any]]] = {}
+
+
+def record(
+    fields: Mapping[str, Check[Any]], optional: Mapping[str, Check[Any]] = _NONE
+) -> Check[Fields]:
+    """A map with `fields`, any of `optional`, and perhaps `x`, which is dropped (WIRE-12)."""
+    extended = {*fields, *optional, "x"}
 
     def check(value: Any) -> Fields:
         if type(value) is not dict:
@@ -148,11 +164,13 @@ def record(fields: Mapping[str, Check[Any]]) -> Check[Fields]:
         try:
             for name, inner in fields.items():  # noqa: B007 -- named in the refusal
                 result[name] = inner(value[name])
+            for name in optional.keys() & value.keys():
+                result[name] = optional[name](value[name])
         except KeyError:
             raise refused("shape", name, "missing") from None
         except Refused as error:
             raise under(name, error) from None
-        if len(value) != len(fields):
+        if len(value) != len(result):
             if not value.keys() <= extended:
                 raise refused("shape", detail="an unknown key")
             if type(value["x"]) is not dict:

@@ -46,6 +46,25 @@ class Topics:
         """Stream event."""
         return f"{self.base}/event"
 
+    def of(self, stream: str) -> str:
+        """Where batches of a stream go."""
+        return f"{self.base}/{stream}" if stream in ("event", "capture") else self.batch
+
+    @property
+    def capture(self) -> str:
+        """Stream capture."""
+        return f"{self.base}/capture"
+
+    @property
+    def cmd(self) -> str:
+        """What the collector asks of the node."""
+        return f"{self.base}/cmd"
+
+    @property
+    def reply(self) -> str:
+        """What became of it."""
+        return f"{self.base}/reply"
+
     @property
     def stored(self) -> str:
         """What the collector holds."""

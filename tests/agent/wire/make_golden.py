@@ -16,17 +16,21 @@ from typing import Any, NamedTuple
 import msgpack
 
 from agent.wire.reference import pack_columns
-from xinmai.clock import Anchor
+from xinmai.clock import Anchor, ClockStep
 from xinmai.wire.blocks import raw_block, rollup_block
 from xinmai.wire.codec import (
     decode_batch,
+    decode_command,
     decode_inventory,
     decode_presence,
+    decode_reply,
     decode_status,
     decode_stored,
     encode_batch,
+    encode_command,
     encode_inventory,
     encode_presence,
+    encode_reply,
     encode_status,
     encode_stored,
     schema_of,
@@ -34,12 +38,15 @@ from xinmai.wire.codec import (
 from xinmai.wire.messages import (
     AccountEntry,
     Batch,
+    Capture,
+    Command,
     DeviceEntry,
     EventEntry,
     Inventory,
     LaneEntry,
     Loss,
     Presence,
+    Reply,
     SeriesEntry,
     Status,
     Stored,
@@ -200,6 +207,36 @@ RAW = _batch(
     blocks=(RAW_BLOCK,),
     account=(AccountEntry(MINUTE, 12, 6, 0),),
 )
+CAPTURE = _batch(
+    stream="capture",
+    queue=QUEUE,
+    seq=3,
+    blocks=(RAW_BLOCK,),
+    capture=Capture(
+        id="c0ffee00c0ffee00",
+        trigger="threshold",
+        cause="hw.power of GPU-1f0c was 255 W, above 250 W",
+        hw_id="GPU-1f0c",
+        metric="hw.power",
+        at_ns=WALL_NS + 20_000_000,
+        from_ns=WALL_NS,
+        to_ns=WALL_NS + 30_012_345,
+        part=2,
+        last=False,
+        merged=1,
+    ),
+)
+STEPPED = _batch(
+    stream="raw",
+    queue=QUEUE,
+    seq=2,
+    blocks=(RAW_BLOCK,),
+    account=(AccountEntry(MINUTE, 12, 6, 0),),
+    steps=(
+        ClockStep(MONO_NS - 500, WALL_NS + 3_600_000_000_000, MONO_NS + 4_500),
+        ClockStep(MONO_NS - 100, WALL_NS - 100, MONO_NS - 60_000_000_000),
+    ),
+)
 EVENT = _batch(
     stream="event",
     queue=QUEUE,
@@ -233,6 +270,8 @@ STORED = Stored(
     },
 )
 PRESENCE = Presence(EDGE, "edge-b", 3, True, WALL_NS)
+COMMAND = Command(NODE, EDGE, "0badcafe0badcafe", "capture", WALL_NS, 5_000_000_000, 10_000_000_000)
+REPLY = Reply(NODE, EDGE, "0badcafe0badcafe", True, "c0ffee00c0ffee00", "", WALL_NS)
 
 
 class Golden(NamedTuple):
@@ -248,9 +287,13 @@ MESSAGES: Mapping[str, Golden] = {
     "inventory": Golden(INVENTORY, encode_inventory, decode_inventory),
     "batch_rollup": Golden(ROLLUP, encode_batch, decode_batch),
     "batch_raw": Golden(RAW, encode_batch, decode_batch),
+    "batch_capture": Golden(CAPTURE, encode_batch, decode_batch),
+    "batch_stepped": Golden(STEPPED, encode_batch, decode_batch),
     "batch_event": Golden(EVENT, encode_batch, decode_batch),
     "stored": Golden(STORED, encode_stored, decode_stored),
     "presence": Golden(PRESENCE, encode_presence, decode_presence),
+    "command": Golden(COMMAND, encode_command, decode_command),
+    "reply": Golden(REPLY, encode_reply, decode_reply),
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,29 +28,35 @@ from agent.wire.make_golden import (
     EVENT,
     INVENTORY,
     MESSAGES,
+    MONO_NS,
     PRESENCE,
     QUEUE,
     RAW,
+    REPLY,
     ROLLUP,
     STATUS,
+    STEPPED,
     STORED,
+    WALL_NS,
 )
-from xinmai.clock import Anchor
+from xinmai.clock import Anchor, ClockStep, Timeline
 from xinmai.errors import Refused
 from xinmai.wire.codec import (
     decode_batch,
     decode_inventory,
+    decode_reply,
     decode_status,
     decode_stored,
     encode_batch,
     encode_inventory,
     encode_presence,
+    encode_reply,
     encode_status,
     encode_stored,
     schema_of,
 )
 from xinmai.wire.limits import REFUSAL_REASONS
-from xinmai.wire.messages import AccountEntry, Block, Loss, ReasonRun, Stored
+from xinmai.wire.messages import STREAMS, AccountEntry, Block, Loss, ReasonRun, Stored
 
 SECRET = "hunter2-in-the-payload"
 
@@ -57,7 +64,13 @@ BODIES: dict[str, Any] = {
     name: msgpack.unpackb(golden.encode(golden.message)) for name, golden in MESSAGES.items()
 }
 RECORDS = [(name, at) for name, body in BODIES.items() for at in records(body)]
-KEYS = [(name, (*at, key)) for name, at in RECORDS for key in get(BODIES[name], at)]
+KEYS = [
+    (name, (*at, key))
+    for name, at in RECORDS
+    for key in get(BODIES[name], at)
+    if (*at, key) != ("steps",)
+]
+"""All but the one that may be absent."""
 
 
 def decode(name: str, body: Any) -> Any:
@@ -160,7 +173,8 @@ def test_a_value_of_the_wrong_type_is_refused_by_place(case: tuple[str, Path]) -
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_duplicate_key_is_refused(name: str) -> None:
     body = MESSAGES[name].encode(MESSAGES[name].message)
-    twice = bytes([body[0] + 1]) + body[1:] + b"\xa1v\x01"
+    entries = len(BODIES[name]) + 1
+    twice = b"\xde" + entries.to_bytes(2, "big") + body[1:] + b"\xa1v\x01"
     assert refusal_of(lambda: MESSAGES[name].decode(twice)).reason == "forbidden"
 
 
@@ -260,7 +274,7 @@ def test_a_refusal_does_not_carry_the_payload_along() -> None:
         ("inventory", "lanes[1].series", [3, 2]),
         ("inventory", "lanes[1].series", [5, 0]),
         ("inventory", "lanes[1].series", [-1, 1]),
-        ("batch_rollup", "stream", "capture"),
+        ("batch_rollup", "stream", "other"),
         ("batch_rollup", "queue", "0" * 15),
         ("batch_rollup", "schema", "0" * 17),
         ("batch_rollup", "seq", 0),
@@ -286,13 +300,27 @@ def test_a_refusal_does_not_carry_the_payload_along() -> None:
         ("batch_rollup", "account", [[2, 5, 0, 0], [1, 5, 0, 0]]),
         ("batch_rollup", "account", [[1, 5, 0, 0], [1, 5, 0, 0]]),
         ("batch_event", "events[0].severity", "fatal"),
-        ("batch_event", "losses[0].stream", "capture"),
+        ("batch_event", "losses[0].stream", "other"),
         ("batch_event", "losses[0].first", 0),
         ("batch_event", "losses[0].last", 2),
         ("batch_event", "losses[0].reason", "because"),
         ("batch_event", "losses[0].readings", [[2, 1], [1, 1]]),
         ("batch_event", "losses[0].readings", [[1, -1]]),
         ("batch_event", "losses[0].readings", [[2**40, 1]]),
+        ("batch_capture", "account", [[1, 5, 0, 0]]),
+        ("batch_capture", "capture.id", "0" * 15),
+        ("batch_capture", "capture.trigger", "whim"),
+        ("batch_capture", "capture.cause", "a" * 301),
+        ("batch_capture", "capture.to_ns", WALL_NS - 1),
+        ("batch_capture", "capture.part", 0),
+        ("batch_capture", "capture.merged", -1),
+        ("batch_stepped", "steps[1].mono_ns", MONO_NS - 500),
+        ("batch_stepped", "steps[0].real_before_ns", 2**63),
+        ("command", "id", "0" * 17),
+        ("command", "command", "reboot"),
+        ("command", "before_ns", -1),
+        ("reply", "capture", "0" * 15),
+        ("reply", "error", "a" * 301),
         ("presence", "state", ""),
         ("presence", "session", -1),
     ],
@@ -336,7 +364,56 @@ def test_a_stream_carries_what_is_its_own_and_nothing_else() -> None:
         found = refusal("batch_raw", {**batch, key: value})
         assert found.reason == "value"
         assert found.key.startswith(key)
-    assert refusal("batch_raw", {**raw, "stream": "capture"}).key == "stream"
+    assert STREAMS == ("event", "rollup", "capture", "raw")
+
+
+@pytest.mark.statement("WIRE-49")
+def test_a_capture_names_itself_in_its_own_stream_and_nowhere_else() -> None:
+    body = BODIES["batch_capture"]
+    without = {key: value for key, value in body.items() if key != "capture"}
+    assert refusal("batch_capture", without).key == "capture"
+    for name in ("batch_rollup", "batch_raw", "batch_event"):
+        found = refusal(name, {**BODIES[name], "capture": body["capture"]})
+        assert (found.reason, found.key) == ("value", "capture")
+    rollup = {**body, "blocks": BODIES["batch_rollup"]["blocks"]}
+    assert refusal("batch_capture", rollup).key == "blocks[0].width_ns"
+
+
+@pytest.mark.statement("WIRE-46")
+@pytest.mark.statement("WIRE-47")
+def test_a_capture_has_no_account() -> None:
+    account = BODIES["batch_raw"]["account"]
+    found = refusal("batch_capture", {**BODIES["batch_capture"], "account": account})
+    assert (found.reason, found.key) == ("value", "account")
+
+
+@pytest.mark.statement("WIRE-62")
+def test_a_reply_names_its_command_and_the_capture_or_the_error() -> None:
+    assert BODIES["reply"]["id"] == BODIES["command"]["id"]
+    failed = replace(REPLY, ok=False, capture="", error="no capture: the hour's 12 are used up")
+    assert decode_reply(encode_reply(failed)) == failed
+
+
+@pytest.mark.fault("G6")
+@pytest.mark.statement("WIRE-55")
+def test_a_step_places_what_lies_before_it_by_the_clocks_as_they_were() -> None:
+    anchor = Anchor(1_000, 1_000, 50_000, 0)
+    steps = (ClockStep(300, 9_300, 300), ClockStep(600, 20_600, 600))
+    timeline = decode_batch(encode_batch(replace(STEPPED, clock=anchor, steps=steps))).timeline
+    wall = {299: 9_299, 300: 20_300, 599: 20_599, 600: 49_600, 1_000: 50_000}
+    assert [timeline.wall_ns(time_ns) for time_ns in wall] == list(wall.values())
+    assert timeline.wall_all(array("q", reversed(wall))).tolist() == [*reversed(wall.values())]
+    assert timeline.wall_all(array("q", [300, 599])).tolist() == [20_300, 20_599]
+    assert Timeline(anchor).wall_all(array("q", [0, 2_000])).tolist() == [49_000, 51_000]
+    assert Timeline(anchor, steps).wall_all(array("q")).tolist() == []
+
+
+@pytest.mark.statement("WIRE-55")
+def test_at_most_eight_steps_travel_and_none_is_the_same_as_no_key() -> None:
+    steps = [{"mono_ns": n, "real_before_ns": 0, "boot_before_ns": 0} for n in range(9)]
+    assert refusal("batch_stepped", {**BODIES["batch_stepped"], "steps": steps}).reason == "limit"
+    assert decode("batch_raw", {**BODIES["batch_raw"], "steps": []}) == RAW
+    assert "steps" not in BODIES["batch_raw"]
 
 
 @pytest.mark.statement("WIRE-30")
@@ -469,7 +546,7 @@ def test_stored_takes_as_many_queues_and_ranges_as_there_may_be() -> None:
 
 
 def test_stored_of_a_stream_or_queue_that_is_none_is_refused() -> None:
-    wrong: tuple[Any, ...] = ({"capture": {}}, {"raw": {"queue": []}}, {"raw": []})
+    wrong: tuple[Any, ...] = ({"other": {}}, {"raw": {"queue": []}}, {"raw": []})
     for streams in wrong:
         assert refusal("stored", {**BODIES["stored"], "streams": streams}).key == "streams"
 

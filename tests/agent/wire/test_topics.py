@@ -28,6 +28,9 @@ def test_every_topic_of_a_node_parses_back() -> None:
     assert parse_topic(TOPICS.batch) == ParsedTopic("row.b", "node-07", "batch")
     assert parse_topic(TOPICS.event) == ParsedTopic("row.b", "node-07", "event")
     assert parse_topic(TOPICS.stored) == ParsedTopic("row.b", "node-07", "stored")
+    assert parse_topic(TOPICS.capture) == ParsedTopic("row.b", "node-07", "capture")
+    assert parse_topic(TOPICS.cmd) == ParsedTopic("row.b", "node-07", "cmd")
+    assert parse_topic(TOPICS.reply) == ParsedTopic("row.b", "node-07", "reply")
     assert parse_topic(TOPICS.inventory(SCHEMA)) == ParsedTopic(
         "row.b", "node-07", "inventory", SCHEMA
     )

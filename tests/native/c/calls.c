@@ -22,6 +22,7 @@ int trample(uint8_t *at, uint64_t bytes);
 int count(_Atomic uint64_t *calls);
 int wait_while(_Atomic int *flag, _Atomic int *inside);
 int slow(uint64_t ns);
+int deep(uint64_t bytes);
 int alone(_Atomic int *inside, _Atomic int *worst, uint64_t ns);
 
 /* Given 64 bits, returns them: all that a narrower return value does not use is garbage. */
@@ -123,6 +124,16 @@ int slow(uint64_t ns)
     while (now_ns() < until)
         ;
     return 0;
+}
+
+/* So much of the stack, as drivers take it for their own structs. */
+int deep(uint64_t bytes)
+{
+    volatile uint8_t stack[bytes];
+
+    for (uint64_t i = 0; i < bytes; i += 4096)
+        stack[i] = 1;
+    return stack[0] - 1;
 }
 
 /* A library that is not thread-safe, and tells how many were inside at once. */

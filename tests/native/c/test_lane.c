@@ -236,6 +236,75 @@ static void test_one_lane_per_ring_lane(void)
     take_apart(&rig);
 }
 
+/* Not atomic: the thread sanitizer sees lanes that call at the same time. */
+static uint64_t calls;
+
+static uint64_t call_alone(void)
+{
+    return ++calls;
+}
+
+static struct xm_lane *make_caller(struct xm_ring *ring, uint32_t index, struct xm_gate *gate)
+{
+    struct xm_call_tagged load = {0, {.buffer = XM_CALL_RETURNED, .type = 'Q'}};
+    struct xm_call_result_spec result = {.n_loads = 1, .loads = &load, .elements = 1};
+    struct xm_call_spec spec = {.function = (uint64_t)(uintptr_t)call_alone,
+                                .returns = {.type = 'Q'},
+                                .n_results = 1,
+                                .results = &result};
+    struct xm_work *work = xm_work_create(1, (const struct xm_work_probe[1]){{1, 0}});
+    struct xm_lane *lane;
+
+    result.high = INT64_MAX;
+    CHECK_EQ(xm_call_prepare(work->calls, 0, &spec), 0);
+    xm_work_set_gate(work, gate);
+    CHECK_EQ(xm_lane_create(ring, index, 100000, work, 0, &lane), 0);
+    return lane;
+}
+
+static uint64_t count_durations(const struct xm_lane *lane)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < XM_HISTOGRAM_BUCKETS; i++)
+        sum += xm_histogram_read(xm_lane_work(lane)->groups, i);
+    return sum;
+}
+
+static void test_lanes_call_one_at_a_time(void)
+{
+    struct xm_ring_spec specs[2] = {{XM_RING_COLUMNS, 1, 0, 64, 1000},
+                                    {XM_RING_COLUMNS, 1, 0, 64, 1000}};
+    struct xm_gate *gate = xm_gate_create();
+    struct xm_lane *lanes[2];
+    struct xm_ring *ring;
+    uint64_t counted = 0;
+    int fd;
+
+    CHECK_EQ(xm_ring_create(specs, 2, &ring, &fd), 0);
+    close(fd);
+    for (uint32_t i = 0; i < 2; i++) {
+        lanes[i] = make_caller(ring, i, gate);
+        CHECK_EQ(xm_lane_start(lanes[i], 0), 0);
+    }
+    while (count_durations(lanes[0]) < 200 || count_durations(lanes[1]) < 200) {
+        CHECK_EQ(xm_gate_enter(gate, INT64_MAX, NULL), 0);
+        call_alone();
+        counted++;
+        CHECK_EQ(xm_gate_leave(gate), 0);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        xm_lane_request_stop(lanes[i]);
+        CHECK_EQ(xm_lane_wait(lanes[i], 10 * XM_SECOND_NS), 0);
+        xm_lane_join(lanes[i]);
+        counted += count_durations(lanes[i]);
+        xm_lane_destroy(lanes[i]);
+    }
+    CHECK_EQ(calls, counted);
+    xm_gate_drop(gate);
+    xm_ring_drop(ring);
+}
+
 int main(void)
 {
     int fd = mkstemp(path);
@@ -249,6 +318,7 @@ int main(void)
     test_stop_and_new_period_end_a_long_sleep();
     test_restart_goes_on_at_the_next_position();
     test_one_lane_per_ring_lane();
+    test_lanes_call_one_at_a_time();
     unlink(path);
     return 0;
 }
