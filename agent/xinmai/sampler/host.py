@@ -273,7 +273,9 @@ def host_main(
     leaving = Leaving(channel)
     leaving.arm()
     try:
-        reason = Host(source, settings, channel, leaving).run()
+        # Named, so that its library stays loaded: a lane may be inside of it to the very end.
+        host = Host(source, settings, channel, leaving)
+        reason = host.run()
     except GivenUp:
         reason = GIVEN_UP
     except Unavailable as gone:
