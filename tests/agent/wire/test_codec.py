@@ -68,7 +68,7 @@ KEYS = [
     (name, (*at, key))
     for name, at in RECORDS
     for key in get(BODIES[name], at)
-    if (*at, key) != ("steps",)
+    if (*at, key) != ("steps",) and key != "distinct"
 ]
 """All but the one that may be absent."""
 
