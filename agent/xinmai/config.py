@@ -33,6 +33,7 @@ from xinmai.config_model import (
     Config,
     NodeConfig,
     PluginConfig,
+    SamplerConfig,
     ShipperConfig,
 )
 from xinmai.errors import ConfigError
@@ -46,6 +47,7 @@ __all__ = [
     "NodeConfig",
     "PluginConfig",
     "Resolution",
+    "SamplerConfig",
     "ShipperConfig",
     "load",
     "resolve",
@@ -220,6 +222,7 @@ def _build(settings: Mapping[str, Setting], dirs: Dirs) -> Config:
     return Config(
         node=node,
         cadence=_cadence(CadenceConfig(**made["cadence"]), made["cadence"]),
+        sampler=SamplerConfig(**made["sampler"]),
         broker=BrokerConfig(**made["broker"]),
         shipper=ShipperConfig(**made["shipper"]),
         collector=CollectorConfig(**made["collector"]),

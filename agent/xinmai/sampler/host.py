@@ -115,6 +115,7 @@ class Host:
             period_of=self.settings.period_ns,
             own_readings=own_readings,
             slowed=self._slowed,
+            max_lanes=self.settings.max_lanes,
         )
 
     def _tell_layout(self) -> None:

@@ -9,6 +9,7 @@ from xinmai.api import Device, Field, FileProbe, PluginError, Poll, Reading, Ser
 from xinmai.clock import SECOND_NS
 from xinmai.layout import EVENT_LANE, LaneLayout, Layout
 from xinmai.sampler.selfmetrics import self_series
+from xinmai.sampler.settings import MOST_LANES
 from xinmai.sampler.survey import Survey, call_of, refresh_of
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS
 
@@ -16,8 +17,6 @@ SPAN_NS = 30 * SECOND_NS
 RING_BYTES = 8 * 2**20
 EVENT_BYTES = 2048
 EVENT_SLOTS = 256
-MAX_PROBE_LANES = 64
-"""Threads of one host; beyond, devices share them."""
 EVENT_CALLS = ("events", "changed", "discover")
 """What else a plugin is asked, as the event lane's header shows it."""
 _SLOT_HEADER_BYTES = 40
@@ -150,7 +149,10 @@ class _Builder:
     threading: str
     period_of: PeriodOf
     slowed: Mapping[str, int]
-    share_all: bool = False
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Which share a device belongs to, by what keeps its lanes apart; empty: its own."""
+    kinds: set[str] = field(default_factory=set)
+    """Lanes with probes that one device alone would have."""
     probes: dict[str, ProbeLane] = field(default_factory=dict)
     polls: dict[str, PollLane] = field(default_factory=dict)
 
@@ -161,6 +163,7 @@ class _Builder:
         if period_ns != self.period_of(cost, 0):
             name += f"@{period_ns / SECOND_NS:g}s"
         if isinstance(reading, FileProbe):
+            self.kinds.add(name)
             name += self._suffix(device)
             period_ns *= self.slowed.get(name, 1)
             probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns))
@@ -175,9 +178,9 @@ class _Builder:
 
     def _suffix(self, device: Device) -> str:
         """What keeps a device's lanes apart from those of others."""
-        if self.threading != "free" or self.share_all:
+        if self.threading != "free":
             return ""
-        return f":{device.lane or device.hw_id}"
+        return f":share{self.shares[_apart(device)]}" if self.shares else f":{_apart(device)}"
 
 
 def make_plan(
@@ -188,6 +191,7 @@ def make_plan(
     period_of: PeriodOf,
     own_readings: OwnReadings,
     slowed: Mapping[str, int] | None = None,
+    max_lanes: int = MOST_LANES,
 ) -> Plan:
     """Arrange what a plugin has.
 
@@ -196,13 +200,15 @@ def make_plan(
         plugin: its name.
         threading: `free` gives each device, or each `Device.lane`, lanes of its own; with `serial`
             all share them.
+        max_lanes: threads there may be; beyond, devices share them in turn, so that one that hangs
+            costs only those it shares with.
         period_of: decides how often a reading is taken.
         slowed: factors by which the call budget has slowed lanes down, by lane name.
 
     Raises:
         PluginError: two readings claim the same series.
     """
-    built = _build(survey, threading, period_of, slowed or {})
+    built = _build(survey, threading, period_of, slowed or {}, max_lanes)
     plan = Plan(plugin, survey.devices, list(built.probes.values()), list(built.polls.values()))
     _refuse_doubles(plan)
     names = plan.lane_names()
@@ -212,17 +218,31 @@ def make_plan(
 
 
 def _build(
-    survey: Survey, threading: str, period_of: PeriodOf, slowed: Mapping[str, int]
+    survey: Survey,
+    threading: str,
+    period_of: PeriodOf,
+    slowed: Mapping[str, int],
+    max_lanes: int,
 ) -> _Builder:
     built = _Builder(threading, period_of, slowed)
     for device, reading in survey.readings:
         built.add(device, reading)
-    if len(built.probes) <= MAX_PROBE_LANES:
+    if threading != "free" or len(built.probes) <= max_lanes:
         return built
-    shared = _Builder(threading, period_of, slowed, share_all=True)
+    # Slow calls keep lanes of their own even where that takes more threads than there should be.
+    count = max(1, max_lanes // len(built.kinds))
+    apart = dict.fromkeys(_apart(device) for device, _ in survey.readings)
+    shared = _Builder(
+        threading, period_of, slowed, {name: at % count for at, name in enumerate(apart)}
+    )
     for device, reading in survey.readings:
         shared.add(device, reading)
     return shared
+
+
+def _apart(device: Device) -> str:
+    """What keeps a free device's lanes apart from those of others."""
+    return device.lane or device.hw_id
 
 
 def _refuse_doubles(plan: Plan) -> None:

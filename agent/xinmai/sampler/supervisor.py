@@ -22,10 +22,11 @@ from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
 from xinmai.manifest import PluginSource
 from xinmai.sampler.clients import Clients, Message
+from xinmai.sampler.cpus import settle
 from xinmai.sampler.heldrings import HeldRing, HeldRings
 from xinmai.sampler.hostproc import HostProcess, State
 from xinmai.sampler.ready import why_not
-from xinmai.sampler.settings import HostSettings
+from xinmai.sampler.settings import HostSettings, lanes_for
 from xinmai.sampler.stall import Deadlines, Stall
 from xinmai_native import RingError, RingReader
 
@@ -60,7 +61,12 @@ class Supervisor:
 
     def _settings(self, name: str) -> HostSettings:
         plugin = self._config.plugins.get(name, PluginConfig())
-        return HostSettings(self._config.node.root, self._config.cadence, plugin)
+        return HostSettings(
+            self._config.node.root,
+            self._config.cadence,
+            plugin,
+            max_lanes=lanes_for(len(os.sched_getaffinity(0))),
+        )
 
     async def run(self, leave: asyncio.Event) -> None:
         """Run until `leave` is set; then stop the hosts, all at once, and say `stopped`."""
@@ -263,6 +269,7 @@ def sampler_main(
         deadlines: how long hosts may take; None for the usual ones.
     """
     Path("/proc/self/comm").write_text("xm-sampler", "ascii")
+    settle(config.sampler.cpus, config.node.root)
     # Once: what is frozen at a later fork and dropped afterwards would never be collected.
     gc.collect()
     gc.freeze()

@@ -13,6 +13,7 @@ from pathlib import Path
 from xinmai import __version__, clock
 from xinmai.clock import SECOND_NS
 from xinmai.config import Config
+from xinmai.sampler.cpus import settle
 from xinmai.sampler.supervisor import SOCKET_NAME
 from xinmai.shipper.address import broker_address
 from xinmai.shipper.drain import Drain
@@ -168,6 +169,7 @@ def shipper_main(config: Config, leave_fd: int) -> None:
         leave_fd: a pipe whose end means that the parent is gone; -1 for none.
     """
     Path("/proc/self/comm").write_text("xm-shipper", "ascii")
+    settle(config.sampler.cpus, config.node.root)
     asyncio.run(_run(config, leave_fd))
 
 

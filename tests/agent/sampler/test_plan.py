@@ -25,13 +25,12 @@ from xinmai.config import CadenceConfig, PluginConfig
 from xinmai.layout import Layout
 from xinmai.sampler.plan import (
     EVENT_CALLS,
-    MAX_PROBE_LANES,
     RING_BYTES,
     Plan,
     make_plan,
     slot_bytes,
 )
-from xinmai.sampler.settings import LONGEST_PERIOD_NS, HostSettings
+from xinmai.sampler.settings import LONGEST_PERIOD_NS, MOST_LANES, HostSettings, lanes_for
 from xinmai.sampler.survey import Survey, make_survey
 from xinmai_native import LANE_RECORDS, Ring, RingReader
 
@@ -65,6 +64,7 @@ def plan(
     threading: str = "serial",
     settings: HostSettings = SETTINGS,
     slowed: Mapping[str, int] | None = None,
+    max_lanes: int = MOST_LANES,
 ) -> Plan:
     return make_plan(
         survey(*readings),
@@ -73,6 +73,7 @@ def plan(
         period_of=settings.period_ns,
         own_readings=lambda lanes: [1] * (2 + 4 * len(lanes)),
         slowed=slowed,
+        max_lanes=max_lanes,
     )
 
 
@@ -129,10 +130,49 @@ def test_free_devices_that_name_a_lane_share_it() -> None:
     assert made.probes[0].owners == ["eth0", "eth1"]
 
 
-def test_threads_of_a_host_are_bounded() -> None:
-    devices = [Device(f"d{number}") for number in range(MAX_PROBE_LANES + 1)]
-    assert len(plan(*(probe(one, "a") for one in devices[1:]), threading="free").probes) == 64
-    assert list(lanes(plan(*(probe(one, "a") for one in devices), threading="free"))) == ["fast"]
+def test_as_many_devices_as_threads_have_lanes_of_their_own() -> None:
+    devices = [Device(f"d{number}") for number in range(MOST_LANES)]
+    made = plan(*(probe(one, "a") for one in devices), threading="free")
+    assert [lane.name for lane in made.probes] == [f"fast:d{number}" for number in range(64)]
+
+
+@pytest.mark.parametrize("max_lanes", [2, 3, 8, 64])
+def test_beyond_the_bound_devices_share_lanes_in_turn(max_lanes: int) -> None:
+    devices = [Device(f"00:{number:02x}") for number in range(65)]
+    readings = [
+        probe(one, name, cost)
+        for one in devices
+        for name, cost in (("a", Cost.FAST), ("b", Cost.SLOW))
+    ]
+    made = plan(*readings, threading="free", max_lanes=max_lanes)
+    assert len(made.probes) <= max_lanes
+    shares = [set(lane.owners) for lane in made.probes if lane.cost == "fast"]
+    assert shares == [set(lane.owners) for lane in made.probes if lane.cost == "slow"]
+    assert len(shares) == max_lanes // 2
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert set.union(*shares) == {one.hw_id for one in devices}
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("threading", ["serial", "free"])
+def test_slow_calls_never_share_a_lane_with_fast_ones(threading: str) -> None:
+    """Not even where there are more kinds of lanes than there should be threads."""
+    costs = (Cost.FAST, Cost.SLOW, Cost.RARE)
+    readings = [
+        probe(Device(f"d{number}"), f"{cost.value}{refresh}", cost, refresh_ns=refresh * SECOND)
+        for number in range(9)
+        for cost in costs
+        for refresh in (0, 90)
+    ]
+    made = plan(*readings, threading=threading, max_lanes=2)
+    assert len(made.probes) == 6
+    for lane in made.probes:
+        assert all(f"/{lane.cost}" in call for call in lane.calls)
+
+
+@pytest.mark.parametrize(("cpus", "lanes"), [(1, 8), (2, 16), (8, 64), (9, 64), (512, 64)])
+def test_a_host_has_threads_by_the_cpus_there_are(cpus: int, lanes: int) -> None:
+    assert lanes_for(cpus) == lanes
 
 
 def test_no_reading_is_taken_faster_than_its_sensor_renews_it() -> None:

@@ -137,6 +137,47 @@ def test_hung_lane_of_a_free_plugin_is_reported_and_kept(
         assert not exists(pid)
 
 
+@pytest.mark.fault("A12")
+@pytest.mark.fault("G1")
+def test_slow_read_that_hangs_costs_the_fast_lane_no_tick(
+    tmp_path: Path, hanging_pread: Path
+) -> None:
+    for name in ("good", "stuck"):
+        (tmp_path / name).write_text("41500")
+    body = """
+    def readings(self, device):
+        for name, metric in (("good", "temperature"), ("stuck", "power")):
+            made = self.context.metrics[metric]
+            yield FileProbe(self.context.path(f"/{name}"), [Field(made.of(device))], made.cost)
+
+    def discover(self):
+        return [Device(hw_id="one")]
+    """
+    deadlines = {**DEADLINES, "abandon": 1000}
+    mixed = plugin(tmp_path, "mixed", body)
+    with sampler(tmp_path, mixed, deadlines=deadlines, preload=hanging_pread) as run:
+        client = run.connect()
+        ring = client.until_ring("mixed")
+        client.until_state("mixed", "stuck", f"stuck in {tmp_path}/stuck, lane slow, ")
+        fast, _ = ring.lane("fast")
+        slow, _ = ring.lane("slow")
+        before = ring.reader.state(fast)
+        client.until_rows(ring, "hw.temperature", "one", 10)
+        after = ring.reader.state(fast)
+        assert after.missed - before.missed < after.committed - before.committed
+        assert ring.reader.state(slow).committed == 0
+
+
+@pytest.mark.fault("G7")
+def test_hosts_run_where_the_configuration_says(tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    steady = plugin(tmp_path, "steady")
+    with sampler(tmp_path, steady, flags={"sampler.cpus": f"{cpu}"}) as run:
+        run.connect().until_ring("steady")
+        for pid in (run.process.pid, *run.host_pids()):
+            assert os.sched_getaffinity(pid) == {cpu}
+
+
 @pytest.mark.statement("CTL-10")
 @pytest.mark.fault("B6")
 def test_start_that_never_ends_is_told_and_given_up(tmp_path: Path) -> None:
