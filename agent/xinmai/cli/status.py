@@ -14,6 +14,8 @@ from xinmai.cli.output import note, print_json, print_table, say
 from xinmai.shipper.status import SOCKET_NAME
 
 TIMEOUT_S = 2.0
+SLOW_SHARE = 0.1
+"""Of a lane's period: calls that take longer are shown by themselves."""
 _CHUNK_BYTES = 65536
 
 
@@ -105,28 +107,62 @@ def _print(answer: dict[str, Any]) -> None:
         ],
         right=("newest, s",),
     )
-    print_table(
-        ("plugin", "lane", "period, ms", "series", "rows", "missed", "late mean, µs", "ring, s"),
-        [
-            (
-                one["plugin"],
-                one["lane"],
-                f"{one['period_ns'] / 1e6:g}",
-                one["series"],
-                one["committed"],
-                one["missed"],
-                _micros(one["late_mean_ns"]),
-                f"{one['span_s']:g}",
-            )
-            for one in answer["lanes"]
-        ],
-        right=("period, ms", "series", "rows", "missed", "late mean, µs", "ring, s"),
-    )
+    _print_lanes(answer["lanes"])
     print_table(
         ("spool", "bytes", "records"),
         [(one["stream"], one["bytes"], one["records"]) for one in answer["spool"]],
         right=("bytes", "records"),
     )
+
+
+def _print_lanes(lanes: list[dict[str, Any]]) -> None:
+    numbers = ("period, ms", "rate, Hz", "series", "rows", "missed")
+    lateness = ("late mean, µs", "late p99, µs")
+    print_table(
+        ("plugin", "lane", *numbers, *lateness, "ring, s"),
+        [
+            (
+                one["plugin"],
+                one["lane"],
+                f"{one['period_ns'] / 1e6:g}",
+                _hertz(one.get("rate_hz")),
+                one["series"],
+                one["committed"],
+                one["missed"],
+                _micros(one["late_mean_ns"]),
+                _micros(one.get("late_p99_ns")),
+                f"{one['span_s']:g}",
+            )
+            for one in lanes
+        ],
+        right=(*numbers, *lateness, "ring, s"),
+    )
+    slow = [(one, call) for one in lanes for call in one.get("calls", ()) if _is_slow(one, call)]
+    if slow:
+        print_table(
+            ("slow calls of plugin", "lane", "calls", "p99, µs", "longest, µs"),
+            [
+                (
+                    one["plugin"],
+                    one["lane"],
+                    call["call"],
+                    _micros(call["p99_ns"]),
+                    _micros(call["max_ns"]),
+                )
+                for one, call in slow
+            ],
+            right=("p99, µs", "longest, µs"),
+        )
+
+
+def _is_slow(lane: dict[str, Any], call: dict[str, Any]) -> bool:
+    """Whether its longest took a good part of the time until the lane's next row."""
+    longest_ns, period_ns = int(call["max_ns"] or 0), int(lane["period_ns"])
+    return longest_ns >= SLOW_SHARE * period_ns
+
+
+def _hertz(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
 
 
 def _seconds(value: float | None) -> str | None:

@@ -40,6 +40,7 @@ class Stall:
         alone: the rest of the host goes on.
         key: what another host should not touch, "" where that helps nobody.
         series: what then reads as timeout.
+        lane, call: where, "" where the whole host hangs.
     """
 
     text: str
@@ -48,6 +49,12 @@ class Stall:
     alone: bool = False
     key: str = ""
     series: Sequence[Series] = ()
+    lane: str = ""
+    call: str = ""
+
+    def at(self, now_ns: int) -> dict[str, object]:
+        """As the shipper is told, seen at this moment."""
+        return {"lane": self.lane, "call": self.call, "since_ns": now_ns - self.over_ns}
 
 
 def find_stall(
@@ -77,6 +84,8 @@ def _stalls(
             alone=probes and manifest.threading == "free",
             key=key,
             series=series,
+            lane=lane.name,
+            call=call,
         )
 
 

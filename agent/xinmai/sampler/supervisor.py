@@ -25,13 +25,15 @@ from xinmai.sampler.clients import Clients, Message
 from xinmai.sampler.cpus import settle
 from xinmai.sampler.heldrings import HeldRing, HeldRings
 from xinmai.sampler.hostproc import HostProcess, State
+from xinmai.sampler.outputs import Outputs
 from xinmai.sampler.ready import why_not
 from xinmai.sampler.settings import HostSettings, lanes_for
 from xinmai.sampler.stall import Deadlines, Stall
 from xinmai_native import RingError, RingReader
 
 SOCKET_NAME = "sampler.sock"
-TURN_S = 1.0
+TURN_S = 0.5
+"""A call that hangs is told at most so long after its deadline."""
 DRAIN_GRACE_S = 10.0
 NEEDS_AGAIN_S = 60.0
 
@@ -55,6 +57,7 @@ class Supervisor:
         }
         self._rings = HeldRings()
         self._clients = Clients(self._greeting, self._hear)
+        self._outputs = Outputs()
         self._stopping = False
         self._drained = asyncio.Event()
         self._told: list[dict[str, object]] = []
@@ -82,7 +85,7 @@ class Supervisor:
             await self._end(loop)
 
     def _turn(self) -> None:
-        """Once a second: start what is due, look for stalls, tell the shipper what changed."""
+        """Start what is due, look for stalls, tell the shipper what changed."""
         now_ns = clock.mono_ns()
         for host in self._hosts.values():
             if host.is_due(now_ns):
@@ -90,6 +93,7 @@ class Supervisor:
             self._look_at(host, now_ns)
             host.tend_abandoned(now_ns)
         self._clients.tend()
+        self._outputs.tend()
         self._tell_plugins()
 
     def _look_at(self, host: HostProcess, now_ns: int) -> None:
@@ -109,11 +113,18 @@ class Supervisor:
             host.rest(state, reason, -1.0 if state is State.DISABLED else NEEDS_AGAIN_S)
             return
         try:
-            channel = host.spawn()
+            channel = self._spawn(host)
         except OSError as error:
             host.rest(State.FAILED, f"cannot start a process: {error}", NEEDS_AGAIN_S)
             return
         asyncio.get_running_loop().add_reader(channel, self._from_host, host, channel)
+
+    def _spawn(self, host: HostProcess) -> Channel:
+        output_fd = self._outputs.open(host.source.name)
+        try:
+            return host.spawn(output_fd)
+        finally:
+            os.close(output_fd)
 
     def _abandon(self, host: HostProcess, stall: Stall, now_ns: int) -> None:
         """Another host goes on without what this one hangs in; this one ends when it can."""
@@ -231,6 +242,7 @@ class Supervisor:
         self._clients.tell(Message("stopped", {}))
         await self._until_drained(loop)
         loop.remove_signal_handler(signal.SIGCHLD)
+        self._outputs.close()
         self._clients.close()
         self._rings.close()
 

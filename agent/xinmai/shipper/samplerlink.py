@@ -30,12 +30,12 @@ class SamplerLink:
     Args:
         path: of the socket.
         rings: filled by what the sampler sends.
-        own: id of the ring that does not come from it.
+        own: tells the id of the ring that does not come from it.
         on_stopped: called when sampling has ended and the sampler waits for what is left.
     """
 
     def __init__(
-        self, path: Path, rings: RingSet, own: str, on_stopped: Callable[[], None]
+        self, path: Path, rings: RingSet, own: Callable[[], str], on_stopped: Callable[[], None]
     ) -> None:
         self._path, self._rings, self._own, self._on_stopped = path, rings, own, on_stopped
         self._channel: Channel | None = None
@@ -63,7 +63,7 @@ class SamplerLink:
             channel.send("hello", {"pid": os.getpid()})
             loop.add_reader(channel, self._hear, channel, gone)
             await gone.wait()
-            self._rings.mark_others_gone(self._own, clock.mono_ns() + LEAVING_NS)
+            self._rings.mark_others_gone(self._own(), clock.mono_ns() + LEAVING_NS)
         finally:
             loop.remove_reader(channel)
             channel.close()
@@ -92,7 +92,7 @@ class SamplerLink:
             self.plugins = list(message.body.get("plugins") or ())
             self._end_greeting()
         elif message.kind == "stopped":
-            self._rings.mark_others_gone(self._own)
+            self._rings.mark_others_gone(self._own())
             self._on_stopped()
 
     def _take_ring(self, message: Received) -> None:

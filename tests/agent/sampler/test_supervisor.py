@@ -42,11 +42,13 @@ def busiest_gap_ns(rows: list[int]) -> int:
 
 
 @pytest.mark.fault("A1")
+@pytest.mark.fault("A3")
 @pytest.mark.fault("A22")
 @pytest.mark.fault("B10")
 @pytest.mark.fault("B8")
 @pytest.mark.fault("A7")
 @pytest.mark.statement("CTL-12")
+@pytest.mark.statement("CTL-22")
 def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Path) -> None:
     hangs = plugin(tmp_path, "hangs", HANGS_WHEN_TOLD, vendor="Tiny")
     with sampler(tmp_path, plugin(tmp_path, "steady"), hangs) as run:
@@ -60,6 +62,10 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
         assert reason.startswith("stuck in power of one, lane poll:slow, ")
         assert reason.endswith("kernel state S")
 
+        stalled = client.plugins["hangs"]["stalled"]
+        assert (stalled["lane"], stalled["call"]) == ("poll:slow", "power of one")
+        assert 0 < stalled["since_ns"] < time.monotonic_ns()
+
         # Another host goes on with what answers; what does not is a reason, not silence.
         client.until_state("hangs", "running", "without one: did not answer")
         second = client.until_ring("hangs", but=first.layout.ring_id)
@@ -67,10 +73,16 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
         assert client.until_rows(second, "hw.power", "two", 3)[-1] == 42_000
         assert set(client.until_rows(second, "hw.power", "one", 1)) == {TIMEOUT}
         assert len(run.host_pids("hangs")) == 2
+        told = client.plugins["hangs"]
+        assert (told["restarts"], told["stalls"], told["stalled"]) == (1, 1, stalled)
 
         # The second hangs as well: no third, and nothing piles up.
         (tmp_path / "hang-two").touch()
         client.until_state("hangs", "stuck", "power of two")
+        assert (client.plugins["hangs"]["stalls"], client.plugins["hangs"]["stalled"]) == (
+            2,
+            stalled,
+        )
         pids = run.host_pids()
         opened = len(descriptors(run.process.pid))
         committed = steady.reader.state(0).committed
@@ -105,6 +117,7 @@ def test_host_that_may_be_killed_is_and_its_device_is_tried_again(tmp_path: Path
         (tmp_path / "hang-one").touch()
         client.until_state("hangs", "running", "without one")
         eventually(lambda: len(run.host_pids("hangs")) == 1, "the end of the host that hung")
+        eventually(lambda: client.pump().plugins["hangs"]["stalled"] is None, "its stall to end")
         (tmp_path / "hang-one").unlink()
         eventually(
             lambda: client.pump().plugins["hangs"]["reason"] == "" and client.ring("hangs"),
@@ -187,6 +200,8 @@ def test_start_that_never_ends_is_told_and_given_up(tmp_path: Path) -> None:
         client = run.connect()
         client.until_ring("steady")
         client.until_state("never", "stuck", "did not finish its start in 0.3 s")
+        stalled = client.plugins["never"]["stalled"]
+        assert (stalled["lane"], stalled["call"]) == ("", "")
         eventually(lambda: len(run.host_pids("never")) == 2, "a second attempt")
         client.until_state("never", "starting")
         client.until_state("never", "stuck")
@@ -229,6 +244,8 @@ def test_call_that_comes_back_is_told_and_nothing_is_restarted(tmp_path: Path) -
         (tmp_path / "fifo").write_text("7000")
         assert client.until_rows(ring, "hw.power", "one", 1)[-1] == 7000
         eventually(lambda: ("waits", "running", "") in client.pump().history[2:], "running")
+        told = client.plugins["waits"]
+        assert (told["restarts"], told["stalls"], told["stalled"]) == (0, 1, None)
         (tmp_path / "fifo").write_text("8000")
         client.until_rows(ring, "hw.power", "one", 1)
         assert ring.reader.state(0).missed > 0

@@ -76,16 +76,28 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "transport",
         "totals",
     }
-    assert set(answer["plugins"][0]) == {"name", "state", "newest_age_s", "stuck", "reason"}
+    assert set(answer["plugins"][0]) == {
+        "name",
+        "state",
+        "newest_age_s",
+        "stuck",
+        "reason",
+        "restarts",
+        "stalls",
+        "stalled",
+    }
     assert set(answer["lanes"][0]) == {
         "plugin",
         "lane",
         "period_ns",
         "series",
+        "rate_hz",
         "committed",
         "missed",
         "late_mean_ns",
+        "late_p99_ns",
         "late_max_ns",
+        "calls",
         "age_s",
         "span_s",
     }
@@ -119,6 +131,9 @@ def test_fresh_rows_are_health(shipper: Shipper, clock: Clock) -> None:
         "newest_age_s": 0.5,
         "stuck": False,
         "reason": "",
+        "restarts": None,
+        "stalls": None,
+        "stalled": None,
     }
 
 
@@ -245,6 +260,17 @@ def test_lanes_tell_rows_lateness_and_span(shipper: Shipper, clock: Clock) -> No
     assert (lane["committed"], lane["missed"]) == (2, 4)
     assert (lane["late_mean_ns"], lane["late_max_ns"]) == (2000, 3000)
     assert lane["span_s"] == pytest.approx(6.4)
+
+
+@pytest.mark.fault("A3")
+def test_plugins_tell_their_restarts_and_what_hangs(shipper: Shipper, clock: Clock) -> None:
+    put(shipper, FAST).row(clock.now_ns)
+    stalled = {"lane": "fast", "call": "vendorRead", "since_ns": 7}
+    shipper.sampler.plugins = [
+        {**shipper.sampler.plugins[0], "restarts": 3, "stalls": 2, "stalled": stalled}
+    ]
+    found = plugin(shipper)
+    assert (found["restarts"], found["stalls"], found["stalled"]) == (3, 2, stalled)
 
 
 async def test_the_answer_comes_over_the_socket_and_ends(shipper: Shipper, clock: Clock) -> None:
