@@ -18,7 +18,7 @@ from xinmai.layout import Layout
 from xinmai.manifest import PluginSource
 from xinmai.sampler.child import fork_host
 from xinmai.sampler.settings import HostSettings
-from xinmai.sampler.stall import Deadlines, Stall, find_stall, last_call
+from xinmai.sampler.stall import Deadlines, Stall, find_stall, last_call, oldest_call_ns
 from xinmai_native import RingError, RingReader
 
 FIRST_DELAY_S = 0.25
@@ -72,6 +72,7 @@ class HostProcess:
         self.reader: RingReader | None = None
         self.channel: Channel | None = None
         self.abandoned: Abandoned | None = None
+        self.look_ns = 0
         self.starts = 0
         self.stalls = 0
         self._stalled: Mapping[str, object] | None = None
@@ -178,7 +179,11 @@ class HostProcess:
             self._leave()
 
     def look(self, now_ns: int) -> Stall | None:
-        """Each turn: what hangs, if anything does; the state follows."""
+        """Each turn: what hangs, if anything does; the state follows.
+
+        Sets `look_ns` to when a call that is under way will have taken too long, 0 for none.
+        """
+        self.look_ns = 0
         stall = self._stall(now_ns) if self.pid else None
         if stall is not None:
             self.stalls += self._stalled is None
@@ -210,6 +215,10 @@ class HostProcess:
             after_ns = self._deadlines.start_ns
             since_ns, text = self._started_ns, f"did not finish its start in {_seconds(after_ns)}"
         else:
+            oldest_ns = oldest_call_ns(self.layout, self.reader)
+            if not oldest_ns or now_ns - oldest_ns <= after_ns:
+                self.look_ns = oldest_ns + after_ns if oldest_ns else 0
+                return None
             return find_stall(
                 self.source.manifest, self.layout, self.reader, self.pid, now_ns, after_ns
             )

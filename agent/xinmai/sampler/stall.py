@@ -57,6 +57,12 @@ class Stall:
         return {"lane": self.lane, "call": self.call, "since_ns": now_ns - self.over_ns}
 
 
+def oldest_call_ns(layout: Layout, reader: RingReader) -> int:
+    """Since when the oldest call under way runs, 0 where none does."""
+    states = map(reader.state, range(len(layout.lanes)))
+    return min((state.since_ns for state in states if state.call >= 0), default=0)
+
+
 def find_stall(
     manifest: Manifest, layout: Layout, reader: RingReader, pid: int, now_ns: int, after_ns: int
 ) -> Stall | None:

@@ -32,8 +32,8 @@ from xinmai.sampler.stall import Deadlines, Stall
 from xinmai_native import RingError, RingReader
 
 SOCKET_NAME = "sampler.sock"
-TURN_S = 0.5
-"""A call that hangs is told at most so long after its deadline."""
+TURN_S = 1.0
+SOONEST_S = 0.01
 DRAIN_GRACE_S = 10.0
 NEEDS_AGAIN_S = 60.0
 
@@ -80,12 +80,17 @@ class Supervisor:
             while not leave.is_set():
                 self._turn()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(leave.wait(), TURN_S)
+                    await asyncio.wait_for(leave.wait(), self._until_next_s(clock.mono_ns()))
         finally:
             await self._end(loop)
 
+    def _until_next_s(self, now_ns: int) -> float:
+        """Until the next turn: a call that hangs is told at its deadline, not a turn later."""
+        looks = [host.look_ns - now_ns for host in self._hosts.values() if host.look_ns]
+        return max(SOONEST_S, min([TURN_S, *(left_ns / SECOND_NS for left_ns in looks)]))
+
     def _turn(self) -> None:
-        """Start what is due, look for stalls, tell the shipper what changed."""
+        """Once a second or sooner: start what is due, look for stalls, tell the shipper what changed."""
         now_ns = clock.mono_ns()
         for host in self._hosts.values():
             if host.is_due(now_ns):
