@@ -2,6 +2,7 @@
 #include "py.h"
 
 #include "bench/lane_reference.h"
+#include "call.h"
 #include "clock.h"
 #include "crc32c.h"
 #include "rollup.h"
@@ -25,6 +26,7 @@ PyMethodDef xm_py_lane_methods[] = {
     {"start", KEYWORDS(xm_py_lane_start), "Start the thread."},
     {"stop", KEYWORDS(xm_py_lane_stop), "End and join the thread; False if it is stuck."},
     {"set_period", KEYWORDS(xm_py_lane_set_period), "Change the period from the next tick on."},
+    {"trampled", xm_py_lane_trampled, METH_NOARGS, "Probes that wrote over a canary."},
     {"cpu_ns", xm_py_lane_cpu_ns, METH_NOARGS, "CPU time of the lane's thread."},
     {NULL, NULL, 0, NULL},
 };
@@ -35,6 +37,12 @@ PyMethodDef xm_py_reader_methods[] = {
     {"windows", KEYWORDS(xm_py_reader_windows), "Rows rolled up into closed windows."},
     {"records", KEYWORDS(xm_py_reader_records), "Opaque records."},
     {"close", xm_py_reader_close, METH_NOARGS, "Unmap."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef xm_py_gate_methods[] = {
+    {"enter", KEYWORDS(xm_py_gate_enter), "Wait until nobody else is inside."},
+    {"leave", xm_py_gate_leave, METH_NOARGS, "Let the next one in."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -155,7 +163,8 @@ static int add_constants(PyObject *module)
         PyModule_AddIntConstant(module, "LANE_RECORDS", XM_RING_RECORDS) != 0 ||
         PyModule_AddIntConstant(module, "KIND_GAUGE", XM_ROLLUP_GAUGE) != 0 ||
         PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
-        PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0)
+        PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0 ||
+        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0)
         return -1;
     return 0;
 }
@@ -208,8 +217,9 @@ static int add_all(PyObject *module)
     state->ring = add_type(module, &xm_py_ring_spec);
     state->lane = add_type(module, &xm_py_lane_spec);
     state->reader = add_type(module, &xm_py_reader_spec);
+    state->gate = add_type(module, &xm_py_gate_spec);
     if (state->lane_state == NULL || state->rows == NULL || state->windows == NULL ||
-        state->ring == NULL || state->lane == NULL || state->reader == NULL)
+        state->ring == NULL || state->lane == NULL || state->reader == NULL || state->gate == NULL)
         return -1;
     return add_constants(module);
 }
@@ -225,6 +235,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->ring);
     Py_VISIT(state->lane);
     Py_VISIT(state->reader);
+    Py_VISIT(state->gate);
     return 0;
 }
 
@@ -239,6 +250,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->ring);
     Py_CLEAR(state->lane);
     Py_CLEAR(state->reader);
+    Py_CLEAR(state->gate);
     return 0;
 }
 

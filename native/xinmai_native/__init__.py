@@ -1,11 +1,13 @@
 """The typed face of the C extension: lanes, ring, rollup and column packing."""
 
 from xinmai_native._core import (
+    CANARY_CODE,
     KIND_FLOAT,
     KIND_GAUGE,
     KIND_LAST,
     LANE_COLUMNS,
     LANE_RECORDS,
+    Gate,
     Lane,
     LaneState,
     Ring,
@@ -21,11 +23,13 @@ from xinmai_native._core import (
 )
 
 __all__ = [
+    "CANARY_CODE",
     "KIND_FLOAT",
     "KIND_GAUGE",
     "KIND_LAST",
     "LANE_COLUMNS",
     "LANE_RECORDS",
+    "Gate",
     "Lane",
     "LaneState",
     "Ring",

@@ -15,6 +15,7 @@ from xinmai.clock import SECOND_NS
 from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, OwnReadings, Plan
 from xinmai.sampler.pollers import Poller
 from xinmai.sampler.selfmetrics import SelfMeter
+from xinmai.sampler.serial import Turns
 from xinmai_native import Lane, Ring, RingReader
 
 
@@ -24,10 +25,15 @@ class Generation:
     Args:
         make: arranges the plan, given what reads the host's own series.
         number: grows within a host.
+        turns: of whatever goes into the plugin's library.
     """
 
     def __init__(
-        self, make: Callable[[OwnReadings], Plan], number: int, log: logging.Logger
+        self,
+        make: Callable[[OwnReadings], Plan],
+        number: int,
+        log: logging.Logger,
+        turns: Turns,
     ) -> None:
         self._meter = SelfMeter()
         self.plan = make(self._own)
@@ -37,12 +43,14 @@ class Generation:
         self.told = False
         self._event_lane = len(self.layout.lanes) - 1
         self._probes = [
-            Lane(self.ring, index, lane.period_ns, lane.native())
+            Lane(self.ring, index, lane.period_ns, lane.native(), gate=turns.gate)
             for index, lane in enumerate(self.plan.probes)
         ]
         first = len(self.plan.probes)
+        own = Turns("free")
         self.pollers = [
-            Poller(lane, self.ring, first + at, log) for at, lane in enumerate(self.plan.polls)
+            Poller(lane, self.ring, first + at, log, turns if lane.cost else own)
+            for at, lane in enumerate(self.plan.polls)
         ]
 
     def start(self) -> None:

@@ -90,7 +90,7 @@ class Supervisor:
         return max(SOONEST_S, min([TURN_S, *(left_ns / SECOND_NS for left_ns in looks)]))
 
     def _turn(self) -> None:
-        """Once a second or sooner: start what is due, look for stalls, tell the shipper what changed."""
+        """Start what is due, look for stalls, tell the shipper what changed."""
         now_ns = clock.mono_ns()
         for host in self._hosts.values():
             if host.is_due(now_ns):
