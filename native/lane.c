@@ -94,6 +94,8 @@ static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, u
         return begin_ns;
     end_ns = xm_clock_mono();
     took_ns = end_ns - begin_ns;
+    xm_histogram_add(lane->work->lateness, begin_ns - due_ns);
+    xm_histogram_add(lane->work->duration, took_ns);
     row.duration_ns = took_ns > 0 ? (uint64_t)took_ns : 0;
     xm_ring_commit(lane->out, &row);
     return end_ns;

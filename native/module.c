@@ -5,6 +5,7 @@
 #include "call.h"
 #include "clock.h"
 #include "crc32c.h"
+#include "histogram.h"
 #include "rollup.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ PyMethodDef xm_py_lane_methods[] = {
     {"stop", KEYWORDS(xm_py_lane_stop), "End and join the thread; False if it is stuck."},
     {"set_period", KEYWORDS(xm_py_lane_set_period), "Change the period from the next tick on."},
     {"trampled", xm_py_lane_trampled, METH_NOARGS, "Probes that wrote over a canary."},
+    {"histograms", xm_py_lane_histograms, METH_NOARGS, "(lateness, duration, [group])."},
     {"cpu_ns", xm_py_lane_cpu_ns, METH_NOARGS, "CPU time of the lane's thread."},
     {NULL, NULL, 0, NULL},
 };
@@ -134,6 +136,7 @@ static PyMethodDef methods[] = {
     {"crc32c", crc32c, METH_VARARGS, "CRC-32C, continued from a value."},
     {"pack", xm_py_column_pack, METH_VARARGS, "Pack int64 columns."},
     {"unpack", xm_py_column_unpack, METH_VARARGS, "Unpack int64 columns."},
+    {"histogram_bounds", xm_py_histogram_bounds, METH_NOARGS, "Upper bounds of the buckets, ns."},
     {"reference_loop", reference_loop, METH_VARARGS, "The yardstick of a lane's cost."},
     {NULL, NULL, 0, NULL},
 };
@@ -164,7 +167,8 @@ static int add_constants(PyObject *module)
         PyModule_AddIntConstant(module, "KIND_GAUGE", XM_ROLLUP_GAUGE) != 0 ||
         PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
         PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0 ||
-        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0)
+        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0 ||
+        PyModule_AddIntConstant(module, "HISTOGRAM_BUCKETS", XM_HISTOGRAM_BUCKETS) != 0)
         return -1;
     return 0;
 }

@@ -58,6 +58,8 @@ PyObject *xm_py_lane_stop(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_lane_set_period(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_lane_cpu_ns(PyObject *self, PyObject *unused);
 PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused);
+PyObject *xm_py_lane_histograms(PyObject *self, PyObject *unused);
+PyObject *xm_py_histogram_bounds(PyObject *module, PyObject *unused);
 
 PyObject *xm_py_reader_read_state(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_reader_rows(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -4,12 +4,22 @@
 
 #include "call.h"
 #include "gate.h"
+#include "histogram.h"
 #include "probe.h"
 #include "ring.h"
+#include "ticks.h"
 
-/* Neighbours of one kind among a lane's probes: a lane of files alone has one run. */
+#define XM_WORK_GROUPS 64
+
+struct xm_work_probe {
+    uint8_t is_call;
+    uint8_t group; /* whose durations are counted together */
+};
+
+/* Neighbours of one kind and group among a lane's probes: a lane of files alone has one run. */
 struct xm_work_run {
-    int is_call;
+    struct xm_work_probe kind;
+    struct xm_histogram *durations;
     size_t first; /* in its set */
     size_t n;
     uint64_t index; /* of the first among all probes */
@@ -25,13 +35,17 @@ struct xm_work {
     uint64_t *call_index;
     struct xm_gate *gate; /* around each call; NULL: there is none */
     char *text;
+    struct xm_ticks ticks;
+    struct xm_histogram *lateness; /* per row, as is duration; written by the lane */
+    struct xm_histogram *duration;
+    size_t n_groups;
+    struct xm_histogram *groups; /* per probe */
 };
 
 /*
- * Work of n probes, is_call saying which kind each is; files and calls are to be filled in by the
- * caller. NULL when out of memory.
+ * Work of n probes; files and calls are to be filled in by the caller. NULL when out of memory.
  */
-struct xm_work *xm_work_create(size_t n, const uint8_t *is_call);
+struct xm_work *xm_work_create(size_t n, const struct xm_work_probe *probes);
 
 /* Before the first row: take the gate, with a reference, around each call. */
 void xm_work_set_gate(struct xm_work *work, struct xm_gate *gate);

@@ -2,6 +2,7 @@
 
 from xinmai_native._core import (
     CANARY_CODE,
+    HISTOGRAM_BUCKETS,
     KIND_FLOAT,
     KIND_GAUGE,
     KIND_LAST,
@@ -17,6 +18,7 @@ from xinmai_native._core import (
     Windows,
     clock,
     crc32c,
+    histogram_bounds,
     pack,
     reference_loop,
     unpack,
@@ -24,6 +26,7 @@ from xinmai_native._core import (
 
 __all__ = [
     "CANARY_CODE",
+    "HISTOGRAM_BUCKETS",
     "KIND_FLOAT",
     "KIND_GAUGE",
     "KIND_LAST",
@@ -39,6 +42,7 @@ __all__ = [
     "Windows",
     "clock",
     "crc32c",
+    "histogram_bounds",
     "pack",
     "reference_loop",
     "unpack",

@@ -22,6 +22,9 @@ KIND_LAST: Final[int]
 CANARY_CODE: Final[int]
 """Code (with vendor_error) of a call's results after it wrote over the canary behind a buffer."""
 
+HISTOGRAM_BUCKETS: Final[int]
+"""Buckets of durations, eight per octave up to 2**36 ns; the last one also holds all beyond."""
+
 class RingError(Exception):
     """The shared memory is not a ring of this version, or its header is damaged or hostile."""
 
@@ -35,7 +38,8 @@ class LaneState(NamedTuple):
     call: int
     """Index of the probe or poll that runs now, -1 when none does."""
     since_ns: int
-    """CLOCK_MONOTONIC begin of the row that `call` belongs to, 0 when none runs."""
+    """CLOCK_MONOTONIC begin of the row that `call` belongs to, of the call itself where it is one
+    of a function's; 0 when none runs."""
     scheduled_ns: int
     """Scheduled time of the newest committed row, 0 before the first."""
     begin_ns: int
@@ -181,6 +185,7 @@ class Lane:
         fifo_priority: SCHED_FIFO priority, 0 for the default policy.
         gate: entered around each call, not around files. While the lane waits for it the ring's
             header names no call.
+        groups: per probe the histogram its durations go to, 0 to 63; empty: 0 for all.
 
     A failing open or read gives a reason by errno: ENOENT, ENODEV, ENXIO device_lost; EACCES,
     EPERM no_permission; EINVAL, EOPNOTSUPP, ENODATA, ENOTTY unsupported; EAGAIN not_yet;
@@ -212,6 +217,7 @@ class Lane:
         ],
         fifo_priority: int = 0,
         gate: Gate | None = None,
+        groups: Sequence[int] = (),
     ) -> None: ...
     def start(self, first_ns: int = 0) -> None:
         """Start the thread; rows are due at `first_ns` + k * period.
@@ -233,6 +239,13 @@ class Lane:
         """Change the period from the next tick on; the ring's header follows.
 
         The next row is due at the first time of the new grid after now.
+        """
+    def histograms(self) -> tuple[bytes, bytes, list[bytes]]:
+        """(lateness, duration, durations per group) since the Lane was made, at any time.
+
+        Each is uint64[HISTOGRAM_BUCKETS] of counts: how late each row began, how long it took,
+        and, per group up to the highest one, how long each read or call took, without the wait
+        for the gate. Counts are read one by one while the lane goes on.
         """
     def trampled(self) -> list[int]:
         """Indices of the probes that wrote over a canary and are not called any more."""
@@ -290,6 +303,9 @@ def clock() -> tuple[int, int, int, int]:
 
     error_ns bounds how far apart the three reads were.
     """
+
+def histogram_bounds() -> bytes:
+    """uint64[HISTOGRAM_BUCKETS]: the greatest number of ns that each bucket counts."""
 
 def crc32c(data: Buffer, value: int = 0, /) -> int:
     """CRC-32C (Castagnoli, RFC 3720), continued from `value`."""

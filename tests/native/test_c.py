@@ -1,6 +1,7 @@
 """The C tests: small programs, built by tests/native/c/Makefile.
 
-XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well.
+XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well;
+XINMAI_KILLS=10000 kills a producer so many times at random.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ TIMEOUT_S = 110
 PROGRAMS: dict[str, list[str]] = {
     "call": [],
     "column": [],
-    "crash": ["300"],
+    "crash": [os.environ.get("XINMAI_KILLS", "300")],
     "crc32c": [],
     "gate": [],
+    "histogram": [],
     "hostile": ["20000"],
     "lane": [],
     "parse": [],
@@ -30,7 +32,7 @@ PROGRAMS: dict[str, list[str]] = {
     "race": ["200"],
     "ring": [],
 }
-THREADED = ["gate", "lane", "probe", "race", "ring"]
+THREADED = ["gate", "histogram", "lane", "probe", "race", "ring"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"
@@ -93,6 +95,11 @@ def test_crc32c_by_hardware_and_table() -> None:
 
 def test_gate_lets_one_in_and_nobody_starve() -> None:
     run("gate")
+
+
+@pytest.mark.fault("A12")
+def test_durations_are_counted_in_eighths_of_an_octave() -> None:
+    run("histogram")
 
 
 @pytest.mark.statement("RING-7")

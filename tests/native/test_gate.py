@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from native.callrig import PERIOD_NS, VALUE, Functions, newest, returned, running
+from native.callrig import PERIOD_NS, VALUE, Functions, newest, result, returned, running
 from native.rig import (
     MILLISECOND_NS,
+    SECOND_NS,
     TIMEOUT_NS,
     field,
     make_ring,
@@ -24,7 +25,7 @@ from native.rig import (
     wait_rows,
 )
 from xinmai_native import LANE_COLUMNS, Gate, Lane, Ring, RingReader, clock
-from xinmai_native.calls import Call, Returns, Value
+from xinmai_native.calls import RETURNED, Call, Load, Returns, Value
 
 
 def counted(functions: Functions, calls: ctypes.c_uint64) -> Call:
@@ -249,3 +250,22 @@ def test_lane_stuck_in_a_call_keeps_what_it_uses(functions: Functions) -> None:
         check=False,
     )
     assert done.stdout == "left\n", done.stderr
+
+
+def test_call_named_in_the_header_has_its_own_time(functions: Functions) -> None:
+    flag, entered = ctypes.c_int(1), ctypes.c_int()
+    slow = Call(functions.address("slow"), [Value(30 * MILLISECOND_NS)], [], Returns(), [])
+    hang = Call(
+        functions.address("wait_while"),
+        [Value(ctypes.addressof(flag)), Value(ctypes.addressof(entered))],
+        [],
+        Returns(),
+        [result(0, Load(RETURNED, 0, "i"))],
+    )
+    with running([slow, hang], 1, SECOND_NS) as (reader, _lane):
+        until(lambda: entered.value == 1)
+        state = reader.state(0)
+        assert state.call == 1
+        flag.value = 0
+        begin_ns = wait_rows(reader, 1).begin_ns
+        assert state.since_ns >= begin_ns + 29 * MILLISECOND_NS

@@ -22,6 +22,7 @@ from xinmai_native import (
     _core,
     clock,
     crc32c,
+    histogram_bounds,
     pack,
     reference_loop,
     unpack,
@@ -105,6 +106,7 @@ def close_both() -> None:
 LOOPS: dict[str, Callable[[], object]] = {
     "clock": clock,
     "crc32c": lambda: crc32c(cells),
+    "histogram_bounds": histogram_bounds,
     "pack": lambda: pack(cells, array("I", [WIDE])),
     "unpack": refuse_unpack,
     "reference_loop": lambda: reference_loop([b"/proc/uptime"], 10_000, 1),
@@ -121,6 +123,7 @@ LOOPS: dict[str, Callable[[], object]] = {
     "Lane": make_lane,
     "Lane.__init__": make_calls,
     "Lane.cpu_ns": idle.cpu_ns,
+    "Lane.histograms": idle.histograms,
     "Lane.set_period": lambda: idle.set_period(MILLISECOND_NS),
     "Lane.start": run_lane,
     "Lane.stop": run_lane,
