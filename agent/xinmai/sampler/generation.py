@@ -12,11 +12,12 @@ import msgpack
 from xinmai import clock
 from xinmai.api import Event, Reading
 from xinmai.clock import SECOND_NS
-from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, OwnReadings, Plan
+from xinmai.sampler.histograms import Bounds
+from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, Own, Plan
 from xinmai.sampler.pollers import Poller
-from xinmai.sampler.selfmetrics import SelfMeter
+from xinmai.sampler.selfmetrics import Look, SelfMeter, Timings, bucket_readings
 from xinmai.sampler.serial import Turns
-from xinmai_native import Lane, Ring, RingReader
+from xinmai_native import Lane, Ring, RingReader, histogram_bounds
 
 
 class Generation:
@@ -30,20 +31,28 @@ class Generation:
 
     def __init__(
         self,
-        make: Callable[[OwnReadings], Plan],
+        make: Callable[[Own], Plan],
         number: int,
         log: logging.Logger,
         turns: Turns,
     ) -> None:
-        self._meter = SelfMeter()
-        self.plan = make(self._own)
+        self._bounds = Bounds(histogram_bounds())
+        self._meter = SelfMeter(self._bounds)
+        self.plan = make(Own(self._readings, self._buckets))
         self.ring = Ring(self.plan.ring_lanes())
         self.reader = RingReader(self.ring.fd)
         self.layout = self.plan.layout(number, self.ring.id.hex())
         self.told = False
         self._event_lane = len(self.layout.lanes) - 1
         self._probes = [
-            Lane(self.ring, index, lane.period_ns, lane.native(), gate=turns.gate)
+            Lane(
+                self.ring,
+                index,
+                lane.period_ns,
+                lane.native(),
+                gate=turns.gate,
+                groups=lane.groups(),
+            )
             for index, lane in enumerate(self.plan.probes)
         ]
         first = len(self.plan.probes)
@@ -84,9 +93,18 @@ class Generation:
         self.reader.close()
         self.ring.close()
 
-    def _own(self, lanes: Sequence[str]) -> Sequence[Reading]:
-        states = {name: self.reader.state(index) for index, name in enumerate(lanes)}
-        return self._meter.readings(states, clock.mono_ns())
+    def _readings(self) -> Sequence[Reading]:
+        looks = {shape.name: self._look(at) for at, shape in enumerate(self.plan.shapes)}
+        return self._meter.readings(looks, clock.mono_ns())
+
+    def _look(self, lane: int) -> Look:
+        state, first_poll = self.reader.state(lane), len(self._probes)
+        if lane < first_poll:
+            return Look(state, timings=_timings(self._probes[lane]))
+        return Look(state, late_max_ns=self.pollers[lane - first_poll].take_late_max_ns())
+
+    def _buckets(self) -> Sequence[Reading]:
+        return bucket_readings([_timings(native) for native in self._probes], self._bounds)
 
     @contextmanager
     def asking(self, call: str) -> Iterator[None]:
@@ -103,6 +121,11 @@ class Generation:
         if len(packed) > EVENT_BYTES:
             packed = msgpack.packb(_event_map(event, {}))
         self.ring.append(self._event_lane, clock.mono_ns(), packed)
+
+
+def _timings(lane: Lane) -> Timings:
+    late, _, calls = lane.histograms()
+    return Timings(late, calls)
 
 
 def _event_map(event: Event, attributes: Mapping[str, str]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from xinmai.api import (
 )
 from xinmai.calls.compile import moved
 from xinmai.clock import SECOND_NS
-from xinmai.layout import EVENT_LANE, LaneLayout, Layout
-from xinmai.sampler.selfmetrics import self_series
+from xinmai.layout import EVENT_LANE, SELF_LANE, LaneLayout, Layout
+from xinmai.sampler.selfmetrics import LaneShape, bucket_series, self_series
 from xinmai.sampler.settings import MOST_LANES
 from xinmai.sampler.survey import Survey, refresh_of
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS
@@ -44,8 +44,20 @@ ProbeField = tuple[int, bytes | None, int, int, Sequence[int], int, int]
 NativeProbe = tuple[bytes, list[ProbeField]] | Call
 PeriodOf = Callable[[str, int], int]
 """Period by cost class and refresh, as `HostSettings.period_ns`."""
-OwnReadings = Callable[[Sequence[str]], Sequence[Reading]]
-"""Values of the host's own series for the named lanes, as `SelfMeter.readings` orders them."""
+OwnReadings = Callable[[], Sequence[Reading]]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What reads the host's own series, for the lanes of `Plan.shapes`.
+
+    Args:
+        readings: as `self_series` orders them.
+        buckets: as `bucket_series` does.
+    """
+
+    readings: OwnReadings
+    buckets: OwnReadings
 
 
 @dataclass(slots=True)
@@ -68,6 +80,11 @@ class ProbeLane:
     def calls(self) -> list[str]:
         """As the ring's header counts them."""
         return [probe.name for probe in self.probes]
+
+    @property
+    def shape(self) -> LaneShape:
+        """As its own series name it."""
+        return LaneShape(self.name, timed=True, groups=self.group_names)
 
     def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
@@ -115,6 +132,11 @@ class PollLane:
         """As the ring's header counts them."""
         return [poll.name for poll in self.polls]
 
+    @property
+    def shape(self) -> LaneShape:
+        """As its own series name it."""
+        return LaneShape(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -130,9 +152,10 @@ class Plan:
         """Those that carry columns, in ring order."""
         return [*self.probes, *self.polls]
 
-    def lane_names(self) -> list[str]:
-        """Names of the lanes that carry columns, in ring order."""
-        return [lane.name for lane in self.lanes]
+    @property
+    def shapes(self) -> list[LaneShape]:
+        """The plugin's lanes, in ring order: the host's own are behind them."""
+        return [lane.shape for lane in self.lanes if lane.cost]
 
     def ring_lanes(self) -> list[tuple[int, int, int, int, int]]:
         """Arguments of `Ring`; the byte budget is shared, so a fast host keeps less time."""
@@ -220,7 +243,7 @@ def make_plan(
     plugin: str,
     threading: str,
     period_of: PeriodOf,
-    own_readings: OwnReadings,
+    own: Own,
     slowed: Mapping[str, int] | None = None,
     max_lanes: int = MOST_LANES,
 ) -> Plan:
@@ -234,6 +257,7 @@ def make_plan(
         max_lanes: threads there may be; beyond, devices share them in turn, so that one that hangs
             costs only those it shares with.
         period_of: decides how often a reading is taken.
+        own: reads the host's own series.
         slowed: factors by which the call budget has slowed lanes down, by lane name.
 
     Raises:
@@ -242,10 +266,16 @@ def make_plan(
     built = _build(survey, threading, period_of, slowed or {}, max_lanes)
     plan = Plan(plugin, survey.devices, list(built.probes.values()), list(built.polls.values()))
     _refuse_doubles(plan)
-    names = plan.lane_names()
-    own = Poll("self", self_series(plugin, names), lambda: own_readings(names))
-    lane = PollLane("self", "", period_of("", 0), [own], [""])
-    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, lane])
+    lanes = [_own_lane(SELF_LANE, period_of("", 0), self_series(plugin, plan.shapes), own.readings)]
+    timed = [shape for shape in plan.shapes if shape.timed]
+    if timed:
+        series = bucket_series(plugin, timed)
+        lanes.append(_own_lane(f"{SELF_LANE}:buckets", period_of("rare", 0), series, own.buckets))
+    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, *lanes])
+
+
+def _own_lane(name: str, period_ns: int, series: Sequence[Series], read: OwnReadings) -> PollLane:
+    return PollLane(name, "", period_ns, [Poll(name, series, read)], [""])
 
 
 def _build(

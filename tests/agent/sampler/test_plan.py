@@ -25,17 +25,18 @@ from xinmai.api import (
     Result,
     Series,
 )
-from xinmai.catalog import lookup, refusal
 from xinmai.config import CadenceConfig, PluginConfig
 from xinmai.layout import Layout
 from xinmai.sampler.plan import (
     EVENT_CALLS,
     MAX_GROUPS,
     RING_BYTES,
+    Own,
     Plan,
     make_plan,
     slot_bytes,
 )
+from xinmai.sampler.selfmetrics import bucket_series, self_series
 from xinmai.sampler.settings import LONGEST_PERIOD_NS, MOST_LANES, HostSettings, lanes_for
 from xinmai.sampler.survey import Survey, make_survey
 from xinmai_native import LANE_RECORDS, Ring, RingReader
@@ -43,6 +44,8 @@ from xinmai_native.calls import Call
 
 SECOND = 1_000_000_000
 SETTINGS = HostSettings(Path("/"), CadenceConfig(), PluginConfig())
+
+OWN = Own(lambda: [1], lambda: [2])
 
 Declared = tuple[Device, Probe | Poll]
 
@@ -78,7 +81,7 @@ def plan(
         plugin="tiny",
         threading=threading,
         period_of=settings.period_ns,
-        own_readings=lambda lanes: [1] * (2 + 4 * len(lanes)),
+        own=OWN,
         slowed=slowed,
         max_lanes=max_lanes,
     )
@@ -87,9 +90,7 @@ def plan(
 def lanes(made: Plan) -> dict[str, tuple[int, list[str]]]:
     """Period in milliseconds and calls by lane, the host's own left out."""
     return {
-        lane.name: (lane.period_ns // 1_000_000, lane.calls)
-        for lane in made.lanes
-        if lane.name != "self"
+        lane.name: (lane.period_ns // 1_000_000, lane.calls) for lane in made.lanes if lane.cost
     }
 
 
@@ -279,7 +280,7 @@ def test_ring_of_a_hundred_series_at_a_kilohertz_fits() -> None:
     assert sum(spec[3] * slot_bytes(spec[1]) for spec in specs[:-1]) <= RING_BYTES
     ring = Ring(specs)
     reader = RingReader(ring.fd)
-    assert [columns for _, columns, _, _ in reader.lanes] == [100, 2 + 4, 0]
+    assert [columns for _, columns, _, _ in reader.lanes] == [100, 2 + 8, 26, 0]
     reader.close()
     ring.close()
 
@@ -295,7 +296,7 @@ def test_layout_says_what_the_ring_holds() -> None:
     layout = made.layout(3, "00ff")
     assert (layout.plugin, layout.generation, layout.ring_id) == ("tiny", 3, "00ff")
     names = [lane.name for lane in layout.lanes]
-    assert names == ["fast", "poll:slow", "self", "events"]
+    assert names == ["fast", "poll:slow", "self", "self:buckets", "events"]
     columns = [
         [one.metric for one in layout.series[lane.first : lane.first + lane.count]]
         for lane in layout.lanes[:2]
@@ -307,23 +308,21 @@ def test_layout_says_what_the_ring_holds() -> None:
     assert Layout.from_map(layout.to_map()).to_map() == layout.to_map()
 
 
-def test_own_series_are_complete_and_in_the_catalogue() -> None:
+def test_own_series_are_of_every_lane_of_the_plugin() -> None:
     made = plan(probe(ONE, "a"), poll(ONE, "b"))
-    own = made.polls[-1].series
-    for one in own:
-        definition = lookup(one.metric)
-        assert (one.unit, one.kind) == (definition.unit, definition.kind)
-        assert refusal(definition, one.attributes) == ""
-        assert one.attributes["xinmai.plugin"] == "tiny"
-    per_lane = {
-        (one.metric.removeprefix("xinmai.lane."), one.attributes["xinmai.lane"]) for one in own[2:]
-    }
-    assert per_lane == {
-        (metric, lane)
-        for metric in ("rate", "missed", "late", "busy")
-        for lane in ("fast", "poll:slow")
-    }
-    assert len(made.polls[-1].polls[0].read()) == len(own)
+    second, minute = made.polls[-2:]
+    assert second.series == self_series("tiny", made.shapes)
+    assert minute.series == bucket_series("tiny", made.shapes[:1])
+    assert [(shape.name, shape.timed) for shape in made.shapes] == [
+        ("fast", True),
+        ("poll:slow", False),
+    ]
+    assert (second.period_ns, minute.period_ns) == (SECOND, 60 * SECOND)
+    assert ([*second.polls[0].read()], [*minute.polls[0].read()]) == ([1], [2])
+
+
+def test_host_without_threads_has_no_histograms() -> None:
+    assert [lane.name for lane in plan(poll(ONE, "b")).lanes] == ["poll:slow", "self"]
 
 
 def test_one_series_twice_is_refused_by_name() -> None:
