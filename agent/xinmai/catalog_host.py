@@ -236,7 +236,7 @@ AGENT = (
         "{call}",
         COUNTER,
         "calls that took at most so long",
-        (*_LANE, "xinmai.call", "xinmai.le"),
+        ("xinmai.plugin", "xinmai.call", "xinmai.le"),
         0,
     ),
     D(

@@ -104,7 +104,8 @@ class Generation:
         return Look(state, late_max_ns=self.pollers[lane - first_poll].take_late_max_ns())
 
     def _buckets(self) -> Sequence[Reading]:
-        return bucket_readings([_timings(native) for native in self._probes], self._bounds)
+        shapes = [lane.shape for lane in self.plan.probes]
+        return bucket_readings(zip(shapes, map(_timings, self._probes), strict=True), self._bounds)
 
     @contextmanager
     def asking(self, call: str) -> Iterator[None]:

@@ -45,14 +45,19 @@ class Stretch:
         return self.first + bisect_left(self.sums, rank)
 
 
-def since(now: bytes, before: bytes) -> Stretch | None:
+def as_number(counts: bytes) -> int:
+    """All counts as one long number, as `since` takes them."""
+    return int.from_bytes(counts, "little")
+
+
+def since(now: int, before: int) -> Stretch | None:
     """What was counted between two looks; None where nothing was.
 
     Each count only grows, so the difference of two long numbers borrows nowhere.
     """
     if now == before:
         return None
-    grown = int.from_bytes(now, "little") - int.from_bytes(before, "little")
+    grown = now - before
     low = (grown & -grown).bit_length() - 1
     first = low // (8 * _WIDTH)
     last = (grown.bit_length() - 1) // (8 * _WIDTH)

@@ -70,6 +70,8 @@ class ProbeLane:
     probes: list[Probe] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     """hw_id by probe."""
+    kind: str = ""
+    """Its name without what keeps devices apart."""
 
     @property
     def series(self) -> list[Series]:
@@ -84,7 +86,7 @@ class ProbeLane:
     @property
     def shape(self) -> LaneShape:
         """As its own series name it."""
-        return LaneShape(self.name, timed=True, groups=self.group_names)
+        return LaneShape(self.name, timed=True, groups=self.group_names, kind=self.kind)
 
     def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
@@ -217,10 +219,11 @@ class _Builder:
         if period_ns != self.period_of(cost, 0):
             name += f"@{period_ns / SECOND_NS:g}s"
         if isinstance(reading, Probe):
-            self.kinds.add(name)
+            kind = name
+            self.kinds.add(kind)
             name += self._suffix(device)
             period_ns *= self.slowed.get(name, 1)
-            probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns))
+            probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns, kind=kind))
             probes.probes.append(reading)
             probes.owners.append(device.hw_id)
         else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import add
 from pathlib import Path
 
 from xinmai.api import Missing, Reading, Reason, Series
 from xinmai.catalog import Kind, lookup
 from xinmai.clock import SECOND_NS
-from xinmai.sampler.histograms import LE, Bounds, since
+from xinmai.sampler.histograms import LE, Bounds, as_number, since
 from xinmai_native import LaneState
 
 _PAGE_BYTES = resource.getpagesize()
@@ -27,11 +29,13 @@ class LaneShape:
     Args:
         timed: C runs it and keeps histograms.
         groups: names of its groups of calls, as the histograms count them.
+        kind: its name without what keeps devices apart.
     """
 
     name: str
     timed: bool = False
     groups: Sequence[str] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +91,33 @@ def self_series(plugin: str, lanes: Sequence[LaneShape]) -> list[Series]:
 
 
 def bucket_series(plugin: str, lanes: Sequence[LaneShape]) -> list[Series]:
-    """Whole histograms as counters, in the order of `bucket_readings`: seldom read, never reset."""
+    """Whole histograms as counters, in the order of `bucket_readings`: seldom read, never reset.
+
+    Rows are counted over the lanes of a kind and calls over all lanes: with lanes per device there
+    would be too many series.
+    """
+    of = {"xinmai.plugin": plugin}
     out = []
-    for lane in lanes:
-        of = {"xinmai.plugin": plugin, "xinmai.lane": lane.name}
-        out += _buckets("xinmai.lane.late.bucket", of)
-        for group in lane.groups:
-            out += _buckets("xinmai.call.duration.bucket", {**of, "xinmai.call": group})
+    for kind in dict.fromkeys(lane.kind for lane in lanes):
+        out += _buckets("xinmai.lane.late.bucket", {**of, "xinmai.lane": kind})
+    for group in dict.fromkeys(group for lane in lanes for group in lane.groups):
+        out += _buckets("xinmai.call.duration.bucket", {**of, "xinmai.call": group})
     return out
 
 
-def bucket_readings(timings: Sequence[Timings], bounds: Bounds) -> list[Reading]:
+def bucket_readings(lanes: Iterable[tuple[LaneShape, Timings]], bounds: Bounds) -> list[Reading]:
     """In the order of `bucket_series` for the same lanes."""
-    return [
-        count
-        for one in timings
-        for counts in (one.late, *one.calls)
-        for count in bounds.coarse(counts)
-    ]
+    late: dict[str, list[int]] = {}
+    calls: dict[str, list[int]] = {}
+    for shape, timings in lanes:
+        _add(late, shape.kind, bounds.coarse(timings.late))
+        for group, counts in zip(shape.groups, timings.calls, strict=True):
+            _add(calls, group, bounds.coarse(counts))
+    return [*chain(*late.values(), *calls.values())]
+
+
+def _add(sums: dict[str, list[int]], name: str, counts: list[int]) -> None:
+    sums[name] = [*map(add, sums[name], counts)] if name in sums else counts
 
 
 def _quantiles(metric: str, attributes: Mapping[str, str], native: str) -> list[Series]:
@@ -138,7 +151,8 @@ def _series(
 @dataclass(frozen=True, slots=True)
 class _Mark:
     mono_ns: int
-    look: Look
+    state: LaneState
+    counts: Sequence[int]
 
 
 class SelfMeter:
@@ -159,21 +173,20 @@ class SelfMeter:
         """In the order of `self_series` for the same lanes."""
         out: list[Reading] = [time.process_time_ns(), rss_bytes()]
         for name, look in looks.items():
-            before = self._marks.get(name)
-            self._marks[name] = _Mark(mono_ns, look)
+            before, timings = self._marks.get(name), look.timings
+            counts = [*map(as_number, (timings.late, *timings.calls))] if timings else ()
+            self._marks[name] = _Mark(mono_ns, look.state, counts)
             rate, late = _since_last(look.state, before, mono_ns)
             out += [rate, look.state.missed, look.state.busy_ns, late]
-            if look.timings is None:
+            if timings is None:
                 out.append(_NOT_YET if look.late_max_ns is None else look.late_max_ns)
             else:
-                out += self._quantiles(look.timings, before.look.timings if before else None)
+                out += self._quantiles(counts, before.counts if before else counts)
         return out
 
-    def _quantiles(self, now: Timings, before: Timings | None) -> Iterator[Reading]:
+    def _quantiles(self, now: Sequence[int], before: Sequence[int]) -> Iterator[Reading]:
         """p99 and the longest of each histogram, as the upper bounds of their buckets."""
-        earlier = (before.late, *before.calls) if before else ()
-        for at, counts in enumerate((now.late, *now.calls)):
-            stretch = since(counts, earlier[at]) if earlier else None
+        for stretch in map(since, now, before):
             for permille in (P99, LONGEST):
                 yield self._bounds.upper_ns(stretch.quantile(permille)) if stretch else _NOT_YET
 
@@ -182,9 +195,9 @@ def _since_last(state: LaneState, before: _Mark | None, mono_ns: int) -> tuple[R
     """Rate in mHz and mean lateness."""
     if before is None or mono_ns <= before.mono_ns:
         return _NOT_YET, _NOT_YET
-    rows = state.committed - before.look.state.committed
+    rows = state.committed - before.state.committed
     rate_mhz = rows * 1000 * SECOND_NS // (mono_ns - before.mono_ns)
-    late = (state.late_ns - before.look.state.late_ns) // rows if rows else _NOT_YET
+    late = (state.late_ns - before.state.late_ns) // rows if rows else _NOT_YET
     return rate_mhz, late
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinmai.sampler.histograms import LE, SHIPPED_NS, Bounds, since
+from xinmai.sampler.histograms import LE, SHIPPED_NS, Bounds, Stretch, as_number, since
 
 # Eight buckets per octave, as the extension's, and one for what is beyond all.
 BOUNDS_NS = [*range(1, 17), *((8 + k) << n for n in range(1, 33) for k in range(1, 9)), 2**64 - 1]
@@ -28,9 +28,13 @@ def counted(durations_ns: Iterable[int], start: Sequence[int] = ()) -> bytes:
     return struct.pack(f"<{len(counts)}Q", *counts)
 
 
+def between(now: bytes, before: bytes) -> Stretch | None:
+    return since(as_number(now), as_number(before))
+
+
 def test_nothing_new_is_nothing() -> None:
     now = counted([5, 700])
-    assert since(now, now) is None
+    assert between(now, now) is None
 
 
 @given(durations, durations.filter(bool), st.sampled_from([1, 500, 990, 1000]))
@@ -38,7 +42,7 @@ def test_quantiles_are_those_of_what_came_since(
     before_ns: list[int], more_ns: list[int], permille: int
 ) -> None:
     before = counted(before_ns)
-    found = since(counted([*before_ns, *more_ns]), before)
+    found = between(counted([*before_ns, *more_ns]), before)
     assert found is not None
     assert found.count == len(more_ns)
     exact_ns = sorted(more_ns)[-(-len(more_ns) * permille // 1000) - 1]
@@ -49,14 +53,14 @@ def test_quantiles_are_those_of_what_came_since(
 
 def test_the_top_of_the_counts_borrows_from_nobody() -> None:
     full = [2**64 - 2] * len(BOUNDS_NS)
-    found = since(counted([1, 10**12], full), counted([], full))
+    found = between(counted([1, 10**12], full), counted([], full))
     assert found is not None
     assert (found.count, found.first) == (2, 0)
     assert found.quantile(1000) == len(BOUNDS_NS) - 1
 
 
 def test_p99_of_a_hundred_leaves_the_worst_out() -> None:
-    found = since(counted([1000] * 99 + [10**9]), counted([]))
+    found = between(counted([1000] * 99 + [10**9]), counted([]))
     assert found is not None
     assert BOUNDS.upper_ns(found.quantile(990)) == 1024
     assert BOUNDS.upper_ns(found.quantile(1000)) >= 10**9

@@ -522,8 +522,8 @@ def test_own_series_tell_how_punctual_threads_are_and_what_calls_take(tmp_path: 
             run.ring.readings(metric, le=le, **of)
             for metric, le, of in (
                 ("xinmai.lane.late.bucket", "inf", own),
-                ("xinmai.call.duration.bucket", "inf", files),
-                ("xinmai.call.duration.bucket", "0.000001024", files),
+                ("xinmai.call.duration.bucket", "inf", {"call": "files"}),
+                ("xinmai.call.duration.bucket", "0.000001024", {"call": "files"}),
             )
         )
         committed = run.ring.reader.state(0).committed

@@ -321,6 +321,16 @@ def test_own_series_are_of_every_lane_of_the_plugin() -> None:
     assert ([*second.polls[0].read()], [*minute.polls[0].read()]) == ([1], [2])
 
 
+def test_lanes_of_devices_are_of_one_kind() -> None:
+    readings = [probe(Device(name), "a", refresh_ns=SECOND) for name in ("00:01", "00:02")]
+    made = plan(*readings, probe(ONE, "b"), threading="free")
+    assert [(shape.name, shape.kind) for shape in made.shapes] == [
+        ("fast@1s:00:01", "fast@1s"),
+        ("fast@1s:00:02", "fast@1s"),
+        ("fast:one", "fast"),
+    ]
+
+
 def test_host_without_threads_has_no_histograms() -> None:
     assert [lane.name for lane in plan(poll(ONE, "b")).lanes] == ["poll:slow", "self"]
 

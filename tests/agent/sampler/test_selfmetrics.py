@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xinmai.api import Missing, Reason
+from xinmai.api import Missing, Reading, Reason
 from xinmai.catalog import lookup, refusal
 from xinmai.sampler import selfmetrics
 from xinmai.sampler.histograms import LE, Bounds
@@ -24,7 +24,10 @@ from xinmai_native import LaneState
 SECOND = 1_000_000_000
 NOT_YET = Missing(Reason.NOT_YET)
 BOUNDS = Bounds(struct.pack("<5Q", 1024, 4096, 2**20, 2**30, 2**64 - 1))
-SHAPES = [LaneShape("fast", timed=True, groups=("files", "vendorRead")), LaneShape("poll:slow")]
+SHAPES = [
+    LaneShape("fast", timed=True, groups=("files", "vendorRead"), kind="fast"),
+    LaneShape("poll:slow"),
+]
 
 
 def state(committed: int, *, missed: int = 0, busy_ns: int = 0, late_ns: int = 0) -> LaneState:
@@ -100,19 +103,30 @@ def test_readings_are_in_the_order_of_the_series(meter: SelfMeter) -> None:
     }
 
 
-def test_buckets_are_counted_from_the_lanes_begin() -> None:
-    timings = Timings(histogram(1, 2, 3, 4, 5), [histogram(0), histogram(0, 0, 0, 0, 7)])
-    series = bucket_series("tiny", SHAPES[:1])
-    readings = bucket_readings([timings], BOUNDS)
-    found = {
-        (one.metric, one.attributes.get("xinmai.call"), one.attributes["xinmai.le"]): reading
-        for one, reading in zip(series, readings, strict=True)
+def test_buckets_are_counted_from_the_lanes_begin_and_over_devices() -> None:
+    timings = [
+        Timings(histogram(1, 2, 3, 4, 5), [histogram(1), histogram(0, 0, 0, 0, 7)]),
+        Timings(histogram(1), [histogram(0, 3)]),
+        Timings(histogram(2), [histogram()]),
+    ]
+    shapes = [
+        LaneShape("fast:one", timed=True, groups=("files", "vendorRead"), kind="fast"),
+        LaneShape("slow:one", timed=True, groups=("vendorRead",), kind="slow"),
+        LaneShape("slow:two", timed=True, groups=("vendorRead",), kind="slow"),
+    ]
+    series = bucket_series("tiny", shapes)
+    readings = bucket_readings(zip(shapes, timings, strict=True), BOUNDS)
+    found: dict[tuple[str, str], list[Reading]] = {}
+    for one, reading in zip(series, readings, strict=True):
+        of = one.attributes.get("xinmai.lane") or one.attributes["xinmai.call"]
+        found.setdefault((one.metric, of), []).append(reading)
+    assert found == {
+        ("xinmai.lane.late.bucket", "fast"): [1, 3, 3, 3, 3, 6, 6, 6, 6, 6, 10, 10, 15],
+        ("xinmai.lane.late.bucket", "slow"): [3] * 13,
+        ("xinmai.call.duration.bucket", "files"): [1] * 13,
+        ("xinmai.call.duration.bucket", "vendorRead"): [0] + [3] * 11 + [10],
     }
-    assert len(found) == len(series) == 3 * len(LE)
-    late = [found["xinmai.lane.late.bucket", None, le] for le in LE]
-    assert late == [1, 3, 3, 3, 3, 6, 6, 6, 6, 6, 10, 10, 15]
-    calls = [found["xinmai.call.duration.bucket", "vendorRead", le] for le in LE]
-    assert calls == [0] * 12 + [7]
+    assert [one.attributes["xinmai.le"] for one in series] == 4 * list(LE)
 
 
 def test_every_series_is_of_the_catalogue() -> None:
