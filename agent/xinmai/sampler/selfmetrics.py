@@ -192,11 +192,13 @@ class SelfMeter:
 
 
 def _since_last(state: LaneState, before: _Mark | None, mono_ns: int) -> tuple[Reading, Reading]:
-    """Rate in mHz and mean lateness."""
+    """Rate in mHz and mean lateness; a lane that seldom runs has no rate within a second."""
     if before is None or mono_ns <= before.mono_ns:
         return _NOT_YET, _NOT_YET
-    rows = state.committed - before.state.committed
-    rate_mhz = rows * 1000 * SECOND_NS // (mono_ns - before.mono_ns)
+    rows, time_ns = state.committed - before.state.committed, mono_ns - before.mono_ns
+    rate_mhz: Reading = rows * 1000 * SECOND_NS // time_ns
+    if state.period_ns > 2 * time_ns:
+        rate_mhz = _NOT_YET
     late = (state.late_ns - before.state.late_ns) // rows if rows else _NOT_YET
     return rate_mhz, late
 

@@ -60,6 +60,12 @@ def test_lane_without_new_rows_has_a_rate_and_no_lateness(meter: SelfMeter) -> N
     assert meter.readings(polled(state(5)), 2 * SECOND)[2:] == [0, 0, 0, NOT_YET, NOT_YET]
 
 
+def test_lane_that_runs_once_a_minute_has_no_rate_within_a_second(meter: SelfMeter) -> None:
+    meter.readings(polled(state(5)._replace(period_ns=60 * SECOND)), SECOND)
+    after = polled(state(6, late_ns=9)._replace(period_ns=60 * SECOND), 9)
+    assert meter.readings(after, 2 * SECOND)[2:] == [NOT_YET, 0, 0, 9, 9]
+
+
 def test_time_that_stands_still_gives_no_rate(meter: SelfMeter) -> None:
     meter.readings(polled(state(5)), SECOND)
     assert meter.readings(polled(state(9)), SECOND)[2] == NOT_YET
