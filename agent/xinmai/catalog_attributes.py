@@ -170,6 +170,7 @@ AGENT = (
     A("xinmai.stream", "stream of the spool", ("event", "rollup", "capture", "raw")),
     A("xinmai.reason", "why something was dropped or refused"),
     A("xinmai.statistic", "which summary of a window", ("mean", "max", "p99")),
+    A("xinmai.le", "upper bound of a histogram's bucket in seconds, or inf; counts are cumulative"),
 )
 
 ATTRIBUTE_TABLE: Final[tuple[A, ...]] = IDENTITY + ACCELERATOR + LINKS + HOST + AGENT

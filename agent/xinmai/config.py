@@ -34,6 +34,7 @@ from xinmai.config_model import (
     Config,
     NodeConfig,
     PluginConfig,
+    SamplerConfig,
     ShipperConfig,
 )
 from xinmai.errors import ConfigError
@@ -48,6 +49,7 @@ __all__ = [
     "NodeConfig",
     "PluginConfig",
     "Resolution",
+    "SamplerConfig",
     "ShipperConfig",
     "load",
     "resolve",
@@ -222,6 +224,7 @@ def _build(settings: Mapping[str, Setting], dirs: Dirs) -> Config:
     return Config(
         node=node,
         cadence=_cadence(CadenceConfig(**made["cadence"]), made["cadence"]),
+        sampler=SamplerConfig(**made["sampler"]),
         broker=BrokerConfig(**made["broker"]),
         shipper=ShipperConfig(**made["shipper"]),
         capture=CaptureConfig(**made["capture"]),

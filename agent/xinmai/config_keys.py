@@ -15,6 +15,7 @@ from xinmai.config_model import (
     CaptureConfig,
     CollectorConfig,
     NodeConfig,
+    SamplerConfig,
     ShipperConfig,
 )
 from xinmai.config_values import ValueType
@@ -22,6 +23,7 @@ from xinmai.config_values import ValueType
 SECTIONS = {
     "node": NodeConfig,
     "cadence": CadenceConfig,
+    "sampler": SamplerConfig,
     "broker": BrokerConfig,
     "shipper": ShipperConfig,
     "capture": CaptureConfig,
@@ -129,6 +131,13 @@ KEYS: tuple[Key, ...] = (
         values.number(0.0001, 1),
         "Share of wall time the calls of one device may take; above it the rate is halved, "
         "unless it was set explicitly.",
+    ),
+    Key(
+        "sampler.cpus",
+        "cpus",
+        values.cpus(),
+        "CPUs that sampler, hosts and shipper run on; automatic: those allowed, without the "
+        "isolated ones.",
     ),
     Key("broker.url", "url", values.broker_url(), "The MQTT broker."),
     Key(

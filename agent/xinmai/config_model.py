@@ -41,6 +41,13 @@ class CadenceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplerConfig:
+    """Where the agent may run; `cpus` empty: where no CPU was set aside for the jobs."""
+
+    cpus: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerConfig:
     """How to reach the broker; the password comes from a file or a systemd credential."""
 
@@ -121,6 +128,7 @@ class Config:
 
     node: NodeConfig
     cadence: CadenceConfig = CadenceConfig()
+    sampler: SamplerConfig = SamplerConfig()
     broker: BrokerConfig = BrokerConfig()
     shipper: ShipperConfig = ShipperConfig()
     capture: CaptureConfig = CaptureConfig()

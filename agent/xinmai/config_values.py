@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from xinmai.quantities import format_bytes, format_duration, parse_bytes, parse_duration_ns
+from xinmai.quantities import (
+    format_bytes,
+    format_cpus,
+    format_duration,
+    parse_bytes,
+    parse_cpus,
+    parse_duration_ns,
+)
 from xinmai.rules import RULE_FORM, parse_rule
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -208,6 +215,15 @@ def number(low: float, high: float) -> ValueType:
         )
 
     return ValueType(f"a number from {low} to {high}", read, _same, number_from_text)
+
+
+def cpus() -> ValueType:
+    """Numbers of CPUs."""
+
+    def read(value: Any) -> frozenset[int]:
+        return parse_cpus(_only(value, str)) if not isinstance(value, frozenset) else value
+
+    return ValueType('a list of CPUs such as "0-3,8", "" for automatic', read, format_cpus)
 
 
 def texts(entry: ValueType, example: str) -> ValueType:

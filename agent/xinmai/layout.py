@@ -14,6 +14,8 @@ from xinmai.catalog import Kind
 from xinmai.errors import ProtocolError
 
 EVENT_LANE = "events"
+SELF_LANE = "self"
+"""The host's own series, once a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Durations and sizes as people write them: `100ms`, `10Hz`, `1GiB`."""
+"""Durations, sizes and lists of CPUs as people write them: `100ms`, `10Hz`, `1GiB`, `0-3,8`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 _NS = {
@@ -14,6 +15,9 @@ _NS = {
     "h": 3_600_000_000_000,
     "d": 86_400_000_000_000,
 }
+MAX_CPUS = 8192
+"""The kernel's own limit."""
+_CPUS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 _HERTZ = {"Hz": 1, "kHz": 1_000}
 _BYTES = {
     "B": 1,
@@ -71,6 +75,34 @@ def format_bytes(size_bytes: int) -> str:
     """The shortest exact form, which `parse_bytes` reads back."""
     binary = {unit: size for unit, size in _BYTES.items() if unit == "B" or "i" in unit}
     return _format(size_bytes, binary, "B")
+
+
+def parse_cpus(text: str) -> frozenset[int]:
+    """Numbers of CPUs as the kernel lists them: `0-3,8`; empty for "".
+
+    Raises:
+        ValueError: not a list of CPUs.
+    """
+    cpus: set[int] = set()
+    for part in text.split(",") if text else ():
+        match = _CPUS.fullmatch(part)
+        first = int(match[1]) if match else MAX_CPUS
+        last = int(match[2] or match[1]) if match else 0
+        if not first <= last < MAX_CPUS:
+            raise ValueError(f"{text!r} is not a list of CPUs such as 0-3,8")
+        cpus.update(range(first, last + 1))
+    return frozenset(cpus)
+
+
+def format_cpus(cpus: Iterable[int]) -> str:
+    """The shortest form, which `parse_cpus` reads back."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and runs[-1][-1] == cpu - 1:
+            runs[-1][1:] = [cpu]
+        else:
+            runs.append([cpu])
+    return ",".join("-".join(map(str, run)) for run in runs)
 
 
 def _split(text: str, wanted: str) -> tuple[Decimal, str]:

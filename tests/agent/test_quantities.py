@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinmai.quantities import format_bytes, format_duration, parse_bytes, parse_duration_ns
+from xinmai.quantities import (
+    MAX_CPUS,
+    format_bytes,
+    format_cpus,
+    format_duration,
+    parse_bytes,
+    parse_cpus,
+    parse_duration_ns,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +67,21 @@ def test_formatted_duration_reads_back(duration_ns: int) -> None:
 @given(st.integers(min_value=0, max_value=2**62))
 def test_formatted_size_reads_back(size_bytes: int) -> None:
     assert parse_bytes(format_bytes(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("", set()), ("3", {3}), ("0-2,8,10-11", {0, 1, 2, 8, 10, 11}), ("5,5", {5})]
+)
+def test_lists_of_cpus_become_numbers(text: str, cpus: set[int]) -> None:
+    assert parse_cpus(text) == cpus
+
+
+@pytest.mark.parametrize("text", [",", "1-", "3-1", "-1", "a", "1 2", "8192", "0-99999", "(null)"])
+def test_what_is_no_list_of_cpus_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="list of CPUs"):
+        parse_cpus(text)
+
+
+@given(st.sets(st.integers(min_value=0, max_value=MAX_CPUS - 1), max_size=40))
+def test_formatted_cpus_read_back(cpus: set[int]) -> None:
+    assert parse_cpus(format_cpus(cpus)) == cpus

@@ -15,6 +15,8 @@ from xinmai.cli.times import iso
 from xinmai.shipper.status import SOCKET_NAME
 
 TIMEOUT_S = 2.0
+SLOW_SHARE = 0.1
+"""Of a lane's period: calls that take longer are shown by themselves."""
 _CHUNK_BYTES = 65536
 
 
@@ -106,23 +108,7 @@ def _print(answer: dict[str, Any]) -> None:
         ],
         right=("newest, s",),
     )
-    print_table(
-        ("plugin", "lane", "period, ms", "series", "rows", "missed", "late mean, µs", "ring, s"),
-        [
-            (
-                one["plugin"],
-                one["lane"],
-                f"{one['period_ns'] / 1e6:g}",
-                one["series"],
-                one["committed"],
-                one["missed"],
-                _micros(one["late_mean_ns"]),
-                f"{one['span_s']:g}",
-            )
-            for one in answer["lanes"]
-        ],
-        right=("period, ms", "series", "rows", "missed", "late mean, µs", "ring, s"),
-    )
+    _print_lanes(answer["lanes"])
     _print_captures(answer.get("captures", {}))
     print_table(
         ("spool", "bytes", "records"),
@@ -137,6 +123,56 @@ def _print_captures(captures: dict[str, Any]) -> None:
         state = "under way" if last["open"] else f"{last['bytes']} bytes"
         begun = f"{captures['captures']} captures, {captures['suppressed']} triggers without one"
         say(f"{begun}; the last: {last['id']} at {iso(last['at_ns'])}, {state}: {last['cause']}")
+
+
+def _print_lanes(lanes: list[dict[str, Any]]) -> None:
+    numbers = ("period, ms", "rate, Hz", "series", "rows", "missed")
+    lateness = ("late mean, µs", "late p99, µs")
+    print_table(
+        ("plugin", "lane", *numbers, *lateness, "ring, s"),
+        [
+            (
+                one["plugin"],
+                one["lane"],
+                f"{one['period_ns'] / 1e6:g}",
+                _hertz(one.get("rate_hz")),
+                one["series"],
+                one["committed"],
+                one["missed"],
+                _micros(one["late_mean_ns"]),
+                _micros(one.get("late_p99_ns")),
+                f"{one['span_s']:g}",
+            )
+            for one in lanes
+        ],
+        right=(*numbers, *lateness, "ring, s"),
+    )
+    slow = [(one, call) for one in lanes for call in one.get("calls", ()) if _is_slow(one, call)]
+    if slow:
+        print_table(
+            ("slow calls of plugin", "lane", "calls", "p99, µs", "longest, µs"),
+            [
+                (
+                    one["plugin"],
+                    one["lane"],
+                    call["call"],
+                    _micros(call["p99_ns"]),
+                    _micros(call["max_ns"]),
+                )
+                for one, call in slow
+            ],
+            right=("p99, µs", "longest, µs"),
+        )
+
+
+def _is_slow(lane: dict[str, Any], call: dict[str, Any]) -> bool:
+    """Whether its longest took a good part of the time until the lane's next row."""
+    longest_ns, period_ns = int(call["max_ns"] or 0), int(lane["period_ns"])
+    return longest_ns >= SLOW_SHARE * period_ns
+
+
+def _hertz(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
 
 
 def _seconds(value: float | None) -> str | None:

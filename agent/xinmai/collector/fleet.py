@@ -84,7 +84,8 @@ def quality(core: Core, node: NodeLedger) -> dict[str, Any]:
     total = tally(core, node)
     metas = list(core.state.series.of_node(*key))
     spools = list(values_of(core.state.live, metas, "xinmai.spool.bytes"))
-    late = list(values_of(core.state.live, metas, "xinmai.lane.late"))
+    means = [meta for meta in metas if dict(meta.attributes).get("xinmai.statistic") == "mean"]
+    late = list(values_of(core.state.live, means, "xinmai.lane.late"))
     inventory = current_inventory(core, node)
     return {
         "taken": total.taken,

@@ -21,9 +21,14 @@ from xinmai.sampler.settings import HostSettings
 
 
 def fork_host(
-    source: PluginSource, settings: HostSettings, *, verbose: bool = True
+    source: PluginSource, settings: HostSettings, output_fd: int = 2, *, verbose: bool = True
 ) -> tuple[int, Channel]:
     """Start a host; returns its process id and the supervisor's end of its control socket.
+
+    Args:
+        source, settings: see `host_main`.
+        output_fd: where it and its library print.
+        verbose: see `host_main`.
 
     Raises:
         OSError: no process or no descriptor is to be had.
@@ -34,7 +39,7 @@ def fork_host(
     try:
         pid = os.fork()
         if pid == 0:
-            _be_host(source, settings, theirs, verbose=verbose)
+            _be_host(source, settings, theirs, output_fd, verbose=verbose)
     except OSError:
         ours.close()
         raise
@@ -45,7 +50,12 @@ def fork_host(
 
 
 def _be_host(
-    source: PluginSource, settings: HostSettings, channel: Channel, *, verbose: bool
+    source: PluginSource,
+    settings: HostSettings,
+    channel: Channel,
+    output_fd: int,
+    *,
+    verbose: bool,
 ) -> NoReturn:
     code = 1
     try:
@@ -54,6 +64,7 @@ def _be_host(
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         fd = fcntl.fcntl(channel.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+        os.dup2(output_fd, 2)
         _close_all_but(fd)
         _quiet_streams()
         code = host_main(source, settings, Channel.adopt(fd), verbose=verbose)

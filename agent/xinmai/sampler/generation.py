@@ -12,12 +12,13 @@ import msgpack
 from xinmai import clock
 from xinmai.api import Event, Reading, Series
 from xinmai.clock import SECOND_NS
-from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, OwnReadings, Plan
+from xinmai.sampler.histograms import Bounds
+from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, Own, Plan
 from xinmai.sampler.pollers import Poller
-from xinmai.sampler.selfmetrics import SelfMeter
+from xinmai.sampler.selfmetrics import Look, SelfMeter, Timings, bucket_readings
 from xinmai.sampler.sensors import Resets, add_refresh, track_columns
 from xinmai.sampler.serial import Turns
-from xinmai_native import Lane, Ring, RingReader
+from xinmai_native import Lane, Ring, RingReader, histogram_bounds
 
 
 class Generation:
@@ -31,13 +32,14 @@ class Generation:
 
     def __init__(
         self,
-        make: Callable[[OwnReadings], Plan],
+        make: Callable[[Own], Plan],
         number: int,
         log: logging.Logger,
         turns: Turns,
     ) -> None:
-        self._meter = SelfMeter()
-        self.plan = make(self._own)
+        self._bounds = Bounds(histogram_bounds())
+        self._meter = SelfMeter(self._bounds)
+        self.plan = make(Own(self._readings, self._buckets))
         add_refresh(self.plan, lambda lane: self.ring.refresh_ns(lane))
         self.ring = Ring(self.plan.ring_lanes())
         for index, lane in enumerate(self.plan.lanes):
@@ -49,7 +51,14 @@ class Generation:
         self._trampled: set[tuple[int, int]] = set()
         self._event_lane = len(self.layout.lanes) - 1
         self._probes = [
-            Lane(self.ring, index, lane.period_ns, lane.native(), gate=turns.gate)
+            Lane(
+                self.ring,
+                index,
+                lane.period_ns,
+                lane.native(),
+                gate=turns.gate,
+                groups=lane.groups(),
+            )
             for index, lane in enumerate(self.plan.probes)
         ]
         first = len(self.plan.probes)
@@ -102,9 +111,19 @@ class Generation:
         self.reader.close()
         self.ring.close()
 
-    def _own(self, lanes: Sequence[str]) -> Sequence[Reading]:
-        states = {name: self.reader.state(index) for index, name in enumerate(lanes)}
-        return self._meter.readings(states, clock.mono_ns())
+    def _readings(self) -> Sequence[Reading]:
+        looks = {shape.name: self._look(at) for at, shape in enumerate(self.plan.shapes)}
+        return self._meter.readings(looks, clock.mono_ns())
+
+    def _look(self, lane: int) -> Look:
+        state, first_poll = self.reader.state(lane), len(self._probes)
+        if lane < first_poll:
+            return Look(state, timings=_timings(self._probes[lane]))
+        return Look(state, late_max_ns=self.pollers[lane - first_poll].take_late_max_ns())
+
+    def _buckets(self) -> Sequence[Reading]:
+        shapes = [lane.shape for lane in self.plan.probes]
+        return bucket_readings(zip(shapes, map(_timings, self._probes), strict=True), self._bounds)
 
     @contextmanager
     def asking(self, call: str) -> Iterator[None]:
@@ -133,6 +152,11 @@ def _beyond(plugin: str, hw_id: str, call: str) -> Event:
         hw_id=hw_id,
         attributes={"xinmai.plugin": plugin},
     )
+
+
+def _timings(lane: Lane) -> Timings:
+    late, _, calls = lane.histograms()
+    return Timings(late, calls)
 
 
 def _event_map(event: Event, attributes: Mapping[str, str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from xinmai.manifest import PluginSource, check_config
 from xinmai.sampler.budget import CallBudget
 from xinmai.sampler.generation import Generation
 from xinmai.sampler.leaving import GivenUp, Leaving
-from xinmai.sampler.plan import OwnReadings, Plan, make_plan
+from xinmai.sampler.plan import Own, Plan, make_plan
 from xinmai.sampler.sensors import reset_event
 from xinmai.sampler.serial import Busy, Turns
 from xinmai.sampler.settings import HostSettings
@@ -113,14 +113,15 @@ class Host:
         self._tell_layout()
         self._next_turn_ns = (clock.mono_ns() // TURN_NS + 1) * TURN_NS
 
-    def _plan(self, own_readings: OwnReadings) -> Plan:
+    def _plan(self, own: Own) -> Plan:
         return make_plan(
             self._survey,
             plugin=self.source.name,
             threading=self.source.manifest.threading,
             period_of=self.settings.period_ns,
-            own_readings=own_readings,
+            own=own,
             slowed=self._slowed,
+            max_lanes=self.settings.max_lanes,
         )
 
     def _tell_layout(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,7 +18,7 @@ from xinmai.layout import Layout
 from xinmai.manifest import PluginSource
 from xinmai.sampler.child import fork_host
 from xinmai.sampler.settings import HostSettings
-from xinmai.sampler.stall import Deadlines, Stall, find_stall, last_call
+from xinmai.sampler.stall import Deadlines, Stall, find_stall, last_call, oldest_call_ns
 from xinmai_native import RingError, RingReader
 
 FIRST_DELAY_S = 0.25
@@ -45,11 +45,15 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Abandoned:
-    """A host that does not come back from a call; `kill_ns` 0: it must not be killed (A7)."""
+    """A host that does not come back from a call; `kill_ns` 0: it must not be killed (A7).
+
+    Args:
+        stalled: what it hangs in, as the shipper is told.
+    """
 
     pid: int
-    why: str
     kill_ns: int
+    stalled: Mapping[str, object]
 
 
 class HostProcess:
@@ -68,6 +72,10 @@ class HostProcess:
         self.reader: RingReader | None = None
         self.channel: Channel | None = None
         self.abandoned: Abandoned | None = None
+        self.look_ns = 0
+        self.starts = 0
+        self.stalls = 0
+        self._stalled: Mapping[str, object] | None = None
         self._deadlines = deadlines or Deadlines()
         self._started_ns = self._leaving_ns = self._again_ns = 0
         self._delay_s, self._again_s = FIRST_DELAY_S, LAST_DELAY_S
@@ -80,12 +88,15 @@ class HostProcess:
         return self.layout.ring_id if self.layout else ""
 
     def summary(self) -> dict[str, object]:
-        """As the shipper is told."""
+        """As the shipper is told; of two hosts that hang the one that was left behind."""
         return {
             "name": self.source.name,
             "state": self.state.value,
             "reason": self.reason,
             "since_ns": self.since_ns,
+            "restarts": max(0, self.starts - 1),
+            "stalls": self.stalls,
+            "stalled": self.abandoned.stalled if self.abandoned else self._stalled,
         }
 
     def is_due(self, now_ns: int) -> bool:
@@ -110,15 +121,19 @@ class HostProcess:
             log.log(level, "plugin does not run: plugin=%s %s", self.source.name, text)
         self._said = text
 
-    def spawn(self) -> Channel:
+    def spawn(self, output_fd: int = 2) -> Channel:
         """Fork the host; returns the supervisor's end of its control socket.
+
+        Args:
+            output_fd: where it prints.
 
         Raises:
             OSError: no process or no descriptor is to be had.
         """
         verbose = self._delay_s == FIRST_DELAY_S
-        self.pid, self.channel = fork_host(self.source, self.settings, verbose=verbose)
+        self.pid, self.channel = fork_host(self.source, self.settings, output_fd, verbose=verbose)
         self._ending = None
+        self.starts += 1
         self._started_ns, self._leaving_ns = clock.mono_ns(), 0
         self.note(State.STARTING, "")
         return self.channel
@@ -164,9 +179,15 @@ class HostProcess:
             self._leave()
 
     def look(self, now_ns: int) -> Stall | None:
-        """Once a second: what hangs, if anything does; the state follows."""
+        """Each turn: what hangs, if anything does; the state follows.
+
+        Sets `look_ns` to when a call that is under way will have taken too long, 0 for none.
+        """
+        self.look_ns = 0
         stall = self._stall(now_ns) if self.pid else None
         if stall is not None:
+            self.stalls += self._stalled is None
+            self._stalled = stall.at(now_ns)
             if self.state is not State.STUCK:
                 log.warning("plugin stuck: plugin=%s %s", self.source.name, stall.text)
             self.note(State.STUCK, stall.text)
@@ -175,6 +196,8 @@ class HostProcess:
             self.note(State.RUNNING, self._left_out())
         elif self.state is State.RUNNING and now_ns - self._started_ns > STABLE_NS:
             self._settle()
+        if stall is None:
+            self._stalled = None
         return stall
 
     def _settle(self) -> None:
@@ -192,6 +215,10 @@ class HostProcess:
             after_ns = self._deadlines.start_ns
             since_ns, text = self._started_ns, f"did not finish its start in {_seconds(after_ns)}"
         else:
+            oldest_ns = oldest_call_ns(self.layout, self.reader)
+            if not oldest_ns or now_ns - oldest_ns <= after_ns:
+                self.look_ns = oldest_ns + after_ns if oldest_ns else 0
+                return None
             return find_stall(
                 self.source.manifest, self.layout, self.reader, self.pid, now_ns, after_ns
             )
@@ -218,7 +245,7 @@ class HostProcess:
         self._signal(signal.SIGTERM)
         self.hang_up()
         self.abandoned = Abandoned(
-            self.pid, stall.text, now_ns + self._deadlines.grace_ns if kill_safe else 0
+            self.pid, now_ns + self._deadlines.grace_ns if kill_safe else 0, stall.at(now_ns)
         )
         log.warning("host abandoned: plugin=%s pid=%d %s", self.source.name, self.pid, stall.text)
         if stall.key:
@@ -235,7 +262,7 @@ class HostProcess:
         self._again_s = min(LAST_AGAIN_S, 2 * self._again_s)
 
     def tend_abandoned(self, now_ns: int) -> None:
-        """Once a second: bury it, kill it where that is safe, try again what was left out."""
+        """Each turn: bury it, kill it where that is safe, try again what was left out."""
         lost = self.abandoned
         if lost is not None:
             if 0 < lost.kill_ns <= now_ns:
@@ -276,7 +303,7 @@ class HostProcess:
         """Of the process and its ring, whose memory is freed when nobody else holds it."""
         if self.reader is not None:
             self.reader.close()
-        self.pid, self.layout, self.reader = 0, None, None
+        self.pid, self.layout, self.reader, self._stalled = 0, None, None, None
 
     def _restart(self, state: State, reason: str) -> None:
         now_ns = clock.mono_ns()

@@ -18,8 +18,9 @@ from xinmai.api import (
 )
 from xinmai.calls.compile import moved
 from xinmai.clock import SECOND_NS
-from xinmai.layout import EVENT_LANE, LaneLayout, Layout
-from xinmai.sampler.selfmetrics import self_series
+from xinmai.layout import EVENT_LANE, SELF_LANE, LaneLayout, Layout
+from xinmai.sampler.selfmetrics import LaneShape, bucket_series, self_series
+from xinmai.sampler.settings import MOST_LANES
 from xinmai.sampler.survey import Survey, refresh_of
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS
 from xinmai_native.calls import Call
@@ -28,8 +29,6 @@ SPAN_NS = 30 * SECOND_NS
 RING_BYTES = 8 * 2**20
 EVENT_BYTES = 2048
 EVENT_SLOTS = 256
-MAX_PROBE_LANES = 64
-"""Threads of one host; beyond, devices share them."""
 MAX_GROUPS = 64
 """Of one lane, each with a histogram of its own in the extension."""
 FILES = "files"
@@ -45,8 +44,20 @@ ProbeField = tuple[int, bytes | None, int, int, Sequence[int], int, int]
 NativeProbe = tuple[bytes, list[ProbeField]] | Call
 PeriodOf = Callable[[str, int], int]
 """Period by cost class and refresh, as `HostSettings.period_ns`."""
-OwnReadings = Callable[[Sequence[str]], Sequence[Reading]]
-"""Values of the host's own series for the named lanes, as `SelfMeter.readings` orders them."""
+OwnReadings = Callable[[], Sequence[Reading]]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What reads the host's own series, for the lanes of `Plan.shapes`.
+
+    Args:
+        readings: as `self_series` orders them.
+        buckets: as `bucket_series` does.
+    """
+
+    readings: OwnReadings
+    buckets: OwnReadings
 
 
 @dataclass(slots=True)
@@ -59,6 +70,8 @@ class ProbeLane:
     probes: list[Probe] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     """hw_id by probe."""
+    kind: str = ""
+    """Its name without what keeps devices apart."""
 
     @property
     def series(self) -> list[Series]:
@@ -69,6 +82,11 @@ class ProbeLane:
     def calls(self) -> list[str]:
         """As the ring's header counts them."""
         return [probe.name for probe in self.probes]
+
+    @property
+    def shape(self) -> LaneShape:
+        """As its own series name it."""
+        return LaneShape(self.name, timed=True, groups=self.group_names, kind=self.kind)
 
     def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
@@ -116,6 +134,11 @@ class PollLane:
         """As the ring's header counts them."""
         return [poll.name for poll in self.polls]
 
+    @property
+    def shape(self) -> LaneShape:
+        """As its own series name it."""
+        return LaneShape(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -131,9 +154,10 @@ class Plan:
         """Those that carry columns, in ring order."""
         return [*self.probes, *self.polls]
 
-    def lane_names(self) -> list[str]:
-        """Names of the lanes that carry columns, in ring order."""
-        return [lane.name for lane in self.lanes]
+    @property
+    def shapes(self) -> list[LaneShape]:
+        """The plugin's lanes, in ring order: the host's own are behind them."""
+        return [lane.shape for lane in self.lanes if lane.cost]
 
     def ring_lanes(self) -> list[tuple[int, int, int, int, int]]:
         """Arguments of `Ring`; the byte budget is shared, so a fast host keeps less time."""
@@ -181,7 +205,10 @@ class _Builder:
     threading: str
     period_of: PeriodOf
     slowed: Mapping[str, int]
-    share_all: bool = False
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Which share a device belongs to, by what keeps its lanes apart; empty: its own."""
+    kinds: set[str] = field(default_factory=set)
+    """Lanes with probes that one device alone would have."""
     probes: dict[str, ProbeLane] = field(default_factory=dict)
     polls: dict[str, PollLane] = field(default_factory=dict)
 
@@ -192,9 +219,11 @@ class _Builder:
         if period_ns != self.period_of(cost, 0):
             name += f"@{period_ns / SECOND_NS:g}s"
         if isinstance(reading, Probe):
+            kind = name
+            self.kinds.add(kind)
             name += self._suffix(device)
             period_ns *= self.slowed.get(name, 1)
-            probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns))
+            probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns, kind=kind))
             probes.probes.append(reading)
             probes.owners.append(device.hw_id)
         else:
@@ -206,9 +235,9 @@ class _Builder:
 
     def _suffix(self, device: Device) -> str:
         """What keeps a device's lanes apart from those of others."""
-        if self.threading != "free" or self.share_all:
+        if self.threading != "free":
             return ""
-        return f":{device.lane or device.hw_id}"
+        return f":share{self.shares[_apart(device)]}" if self.shares else f":{_apart(device)}"
 
 
 def make_plan(
@@ -217,8 +246,9 @@ def make_plan(
     plugin: str,
     threading: str,
     period_of: PeriodOf,
-    own_readings: OwnReadings,
+    own: Own,
     slowed: Mapping[str, int] | None = None,
+    max_lanes: int = MOST_LANES,
 ) -> Plan:
     """Arrange what a plugin has.
 
@@ -227,33 +257,56 @@ def make_plan(
         plugin: its name.
         threading: `free` gives each device, or each `Device.lane`, lanes of its own; with `serial`
             all share them.
+        max_lanes: threads there may be; beyond, devices share them in turn, so that one that hangs
+            costs only those it shares with.
         period_of: decides how often a reading is taken.
+        own: reads the host's own series.
         slowed: factors by which the call budget has slowed lanes down, by lane name.
 
     Raises:
         PluginError: two readings claim the same series.
     """
-    built = _build(survey, threading, period_of, slowed or {})
+    built = _build(survey, threading, period_of, slowed or {}, max_lanes)
     plan = Plan(plugin, survey.devices, list(built.probes.values()), list(built.polls.values()))
     _refuse_doubles(plan)
-    names = plan.lane_names()
-    own = Poll("self", self_series(plugin, names), lambda: own_readings(names))
-    lane = PollLane("self", "", period_of("", 0), [own], [""])
-    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, lane])
+    lanes = [_own_lane(SELF_LANE, period_of("", 0), self_series(plugin, plan.shapes), own.readings)]
+    timed = [shape for shape in plan.shapes if shape.timed]
+    if timed:
+        series = bucket_series(plugin, timed)
+        lanes.append(_own_lane(f"{SELF_LANE}:buckets", period_of("rare", 0), series, own.buckets))
+    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, *lanes])
+
+
+def _own_lane(name: str, period_ns: int, series: Sequence[Series], read: OwnReadings) -> PollLane:
+    return PollLane(name, "", period_ns, [Poll(name, series, read)], [""])
 
 
 def _build(
-    survey: Survey, threading: str, period_of: PeriodOf, slowed: Mapping[str, int]
+    survey: Survey,
+    threading: str,
+    period_of: PeriodOf,
+    slowed: Mapping[str, int],
+    max_lanes: int,
 ) -> _Builder:
     built = _Builder(threading, period_of, slowed)
     for device, reading in survey.readings:
         built.add(device, reading)
-    if len(built.probes) <= MAX_PROBE_LANES:
+    if threading != "free" or len(built.probes) <= max_lanes:
         return built
-    shared = _Builder(threading, period_of, slowed, share_all=True)
+    # Slow calls keep lanes of their own even where that takes more threads than there should be.
+    count = max(1, max_lanes // len(built.kinds))
+    apart = dict.fromkeys(_apart(device) for device, _ in survey.readings)
+    shared = _Builder(
+        threading, period_of, slowed, {name: at % count for at, name in enumerate(apart)}
+    )
     for device, reading in survey.readings:
         shared.add(device, reading)
     return shared
+
+
+def _apart(device: Device) -> str:
+    """What keeps a free device's lanes apart from those of others."""
+    return device.lane or device.hw_id
 
 
 def _refuse_doubles(plan: Plan) -> None:

@@ -50,6 +50,12 @@ class Poller:
         self.due_ns = clock.mono_ns()
         self._ring, self._index, self._log, self._turns = ring, index, log, turns
         self._failing: set[int] = set()
+        self._late_max_ns: int | None = None
+
+    def take_late_max_ns(self) -> int | None:
+        """The latest begin of a row after its deadline since the last call; None for no row."""
+        late_max_ns, self._late_max_ns = self._late_max_ns, None
+        return late_max_ns
 
     def run(self, now_ns: int) -> None:
         """Take the row that is due; skip and count ticks that are already over."""
@@ -57,6 +63,7 @@ class Poller:
         missed = max(0, (now_ns - self.due_ns) // period_ns)
         scheduled_ns = self.due_ns + missed * period_ns
         begin_ns = clock.mono_ns()
+        self._late_max_ns = max(self._late_max_ns or 0, begin_ns - scheduled_ns)
         cells, reasons = array("q"), bytearray()
         for call, poll in enumerate(self.lane.polls):
             for cell, reason in self._cells(call, poll):

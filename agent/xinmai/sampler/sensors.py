@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from xinmai.api import Event, Kind, Missing, Poll, Reading, Reason, Series
 from xinmai.clock import SECOND_NS
+from xinmai.layout import SELF_LANE
 from xinmai.sampler.plan import Plan
 from xinmai_native import TRACK_COUNTER, TRACK_GAUGE, TRACK_NONE, Ring
 
@@ -41,7 +42,7 @@ def add_refresh(plan: Plan, refresh_of: RefreshOf) -> None:
         measured = {lane: array("q", refresh_of(lane)) for lane, _, _ in columns}
         return [_median([measured[lane][at] for at in places]) for lane, _, places in columns]
 
-    own = plan.polls[-1]
+    own = next(lane for lane in plan.polls if lane.name == SELF_LANE)
     own.polls.append(Poll("refresh", series, read))
     own.owners.append("")
 

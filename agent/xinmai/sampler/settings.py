@@ -10,6 +10,15 @@ from xinmai.api import Series
 from xinmai.config import CadenceConfig, PluginConfig
 
 LONGEST_PERIOD_NS = 86_400 * 10**9
+LEAST_LANES = 8
+"""Threads of a host that are always allowed: devices that hang should not hang others."""
+MOST_LANES = 64
+LANES_PER_CPU = 8
+
+
+def lanes_for(cpus: int) -> int:
+    """Threads that one host may have where the agent may use so many CPUs."""
+    return min(MOST_LANES, max(LEAST_LANES, LANES_PER_CPU * cpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +28,14 @@ class HostSettings:
     Args:
         without: what hung an earlier host, by hw_id, or by call where no device is concerned; it
             is not touched, and its series read as timeout.
+        max_lanes: threads it may have; beyond, devices share them.
     """
 
     root: Path
     cadence: CadenceConfig
     plugin: PluginConfig
     without: Mapping[str, Sequence[Series]] = field(default_factory=dict)
+    max_lanes: int = MOST_LANES
 
     def period_ns(self, cost: str, refresh_ns: int = 0) -> int:
         """Period of a reading: its cost class's, or its sensor's own refresh where that is longer.

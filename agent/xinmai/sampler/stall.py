@@ -40,6 +40,7 @@ class Stall:
         alone: the rest of the host goes on.
         key: what another host should not touch, "" where that helps nobody.
         series: what then reads as timeout.
+        lane, call: where, "" where the whole host hangs.
     """
 
     text: str
@@ -48,6 +49,18 @@ class Stall:
     alone: bool = False
     key: str = ""
     series: Sequence[Series] = ()
+    lane: str = ""
+    call: str = ""
+
+    def at(self, now_ns: int) -> dict[str, object]:
+        """As the shipper is told, seen at this moment."""
+        return {"lane": self.lane, "call": self.call, "since_ns": now_ns - self.over_ns}
+
+
+def oldest_call_ns(layout: Layout, reader: RingReader) -> int:
+    """Since when the oldest call under way runs, 0 where none does."""
+    states = map(reader.state, range(len(layout.lanes)))
+    return min((state.since_ns for state in states if state.call >= 0), default=0)
 
 
 def find_stall(
@@ -77,6 +90,8 @@ def _stalls(
             alone=probes and manifest.threading == "free",
             key=key,
             series=series,
+            lane=lane.name,
+            call=call,
         )
 
 

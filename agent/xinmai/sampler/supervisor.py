@@ -22,15 +22,18 @@ from xinmai.errors import ProtocolError
 from xinmai.layout import Layout
 from xinmai.manifest import PluginSource
 from xinmai.sampler.clients import Clients, Message
+from xinmai.sampler.cpus import settle
 from xinmai.sampler.heldrings import HeldRing, HeldRings
 from xinmai.sampler.hostproc import HostProcess, State
+from xinmai.sampler.outputs import Outputs
 from xinmai.sampler.ready import why_not
-from xinmai.sampler.settings import HostSettings
+from xinmai.sampler.settings import HostSettings, lanes_for
 from xinmai.sampler.stall import Deadlines, Stall
 from xinmai_native import RingError, RingReader
 
 SOCKET_NAME = "sampler.sock"
 TURN_S = 1.0
+SOONEST_S = 0.01
 DRAIN_GRACE_S = 10.0
 NEEDS_AGAIN_S = 60.0
 
@@ -54,13 +57,19 @@ class Supervisor:
         }
         self._rings = HeldRings()
         self._clients = Clients(self._greeting, self._hear)
+        self._outputs = Outputs()
         self._stopping = False
         self._drained = asyncio.Event()
         self._told: list[dict[str, object]] = []
 
     def _settings(self, name: str) -> HostSettings:
         plugin = self._config.plugins.get(name, PluginConfig())
-        return HostSettings(self._config.node.root, self._config.cadence, plugin)
+        return HostSettings(
+            self._config.node.root,
+            self._config.cadence,
+            plugin,
+            max_lanes=lanes_for(len(os.sched_getaffinity(0))),
+        )
 
     async def run(self, leave: asyncio.Event) -> None:
         """Run until `leave` is set; then stop the hosts, all at once, and say `stopped`."""
@@ -71,12 +80,17 @@ class Supervisor:
             while not leave.is_set():
                 self._turn()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(leave.wait(), TURN_S)
+                    await asyncio.wait_for(leave.wait(), self._until_next_s(clock.mono_ns()))
         finally:
             await self._end(loop)
 
+    def _until_next_s(self, now_ns: int) -> float:
+        """Until the next turn: a call that hangs is told at its deadline, not a turn later."""
+        looks = [host.look_ns - now_ns for host in self._hosts.values() if host.look_ns]
+        return max(SOONEST_S, min([TURN_S, *(left_ns / SECOND_NS for left_ns in looks)]))
+
     def _turn(self) -> None:
-        """Once a second: start what is due, look for stalls, tell the shipper what changed."""
+        """Start what is due, look for stalls, tell the shipper what changed."""
         now_ns = clock.mono_ns()
         for host in self._hosts.values():
             if host.is_due(now_ns):
@@ -84,6 +98,7 @@ class Supervisor:
             self._look_at(host, now_ns)
             host.tend_abandoned(now_ns)
         self._clients.tend()
+        self._outputs.tend()
         self._tell_plugins()
 
     def _look_at(self, host: HostProcess, now_ns: int) -> None:
@@ -103,11 +118,18 @@ class Supervisor:
             host.rest(state, reason, -1.0 if state is State.DISABLED else NEEDS_AGAIN_S)
             return
         try:
-            channel = host.spawn()
+            channel = self._spawn(host)
         except OSError as error:
             host.rest(State.FAILED, f"cannot start a process: {error}", NEEDS_AGAIN_S)
             return
         asyncio.get_running_loop().add_reader(channel, self._from_host, host, channel)
+
+    def _spawn(self, host: HostProcess) -> Channel:
+        output_fd = self._outputs.open(host.source.name)
+        try:
+            return host.spawn(output_fd)
+        finally:
+            os.close(output_fd)
 
     def _abandon(self, host: HostProcess, stall: Stall, now_ns: int) -> None:
         """Another host goes on without what this one hangs in; this one ends when it can."""
@@ -225,6 +247,7 @@ class Supervisor:
         self._clients.tell(Message("stopped", {}))
         await self._until_drained(loop)
         loop.remove_signal_handler(signal.SIGCHLD)
+        self._outputs.close()
         self._clients.close()
         self._rings.close()
 
@@ -263,6 +286,7 @@ def sampler_main(
         deadlines: how long hosts may take; None for the usual ones.
     """
     Path("/proc/self/comm").write_text("xm-sampler", "ascii")
+    settle(config.sampler.cpus, config.node.root)
     # Once: what is frozen at a later fork and dropped afterwards would never be collected.
     gc.collect()
     gc.freeze()

@@ -13,11 +13,13 @@ from pathlib import Path
 from xinmai import __version__, clock
 from xinmai.clock import SECOND_NS
 from xinmai.config import Config
+from xinmai.sampler.cpus import settle
 from xinmai.sampler.supervisor import SOCKET_NAME
 from xinmai.shipper.address import broker_address
 from xinmai.shipper.clocksteps import ClockWatch
 from xinmai.shipper.commands import Commands, commands_allowed
 from xinmai.shipper.drain import Drain
+from xinmai.shipper.health import plugin_health, plugin_readings
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.positions import known_positions
 from xinmai.shipper.retained import Retained
@@ -28,9 +30,12 @@ from xinmai.shipper.sender import Sender
 from xinmai.shipper.session import next_session
 from xinmai.shipper.status import StatusServer
 from xinmai.spool.spools import SpoolSet
+from xinmai_native import crc32c
 
 DRAIN_AFTER_NS = 120_000_000
 """Behind the window's end: the rows of its last tick and of this second's polls are in by then."""
+SPREAD = 0.4
+"""Share of a window over which nodes spread their drains."""
 DELIVER_S = 10.0
 GOODBYE_S = 2.0
 SYNC_NS = 30 * SECOND_NS
@@ -53,13 +58,14 @@ class Shipper:
         )
         self.spools = SpoolSet(state_dir / "spool", budget_bytes=config.shipper.spool_bytes)
         self.rings = RingSet(self.identity, known_positions(self.spools))
-        self._own = SelfRing(config.shipper.window_ns)
+        self._after_ns = DRAIN_AFTER_NS + spread_ns(config.node.name, config.shipper.window_ns)
+        self._own = SelfRing(config.shipper.window_ns, self._after_ns)
         self.rings.add(self._own.layout, self._own.ring.fd)
         self._soon = asyncio.Event()
         self.sampler = SamplerLink(
             config.node.run_dir / SOCKET_NAME,
             self.rings,
-            self._own.id,
+            lambda: self._own.id,
             self._soon.set,
             lambda *told: self.drain.recorder.host_ended(*told),
         )
@@ -123,12 +129,12 @@ class Shipper:
         self.sender.leave()
 
     async def _drain_forever(self) -> None:
-        """At the end of each window, and at once when sampling has ended."""
+        """Behind the end of each window, and at once when sampling has ended."""
         window_ns, loop = self.config.shipper.window_ns, asyncio.get_running_loop()
         while True:
             self._soon.clear()
             now_ns = clock.mono_ns()
-            due_ns = (now_ns // window_ns + 1) * window_ns + DRAIN_AFTER_NS
+            due_ns = next_drain_ns(now_ns, window_ns, self._after_ns)
             timer = loop.call_later((due_ns - now_ns) / SECOND_NS, self._soon.set)
             await self._soon.wait()
             timer.cancel()
@@ -142,7 +148,7 @@ class Shipper:
 
     async def _drain_once(self, *, leaving: bool = False) -> None:
         """A disk that fails or is full ends nothing: the rings and memory keep what they can."""
-        self._own.commit(self.sender.state, self.spools, self.drain.recorder.state)
+        self._commit_own()
         failed = await self._sync_if_needed()
         try:
             self.drain.run(leaving=leaving)
@@ -150,6 +156,20 @@ class Shipper:
             failed = failed or error
         self._note_disk(failed)
         self.sender.wake()
+
+    def _commit_own(self) -> None:
+        """A row about itself and the plugins; other plugins than before take another ring."""
+        told = {}
+        if self.sampler.connected:
+            told = {str(one.get("name", "")): one for one in self.sampler.plugins}
+        if told and tuple(told) != self._own.plugins:
+            self.rings.mark_gone(self._own.id)
+            self._own = self._own.successor(tuple(told))
+            self.rings.add(self._own.layout, self._own.ring.fd)
+        now_ns, rings, damaged = clock.mono_ns(), self.rings.newest(), self.rings.damaged
+        health = {name: plugin_health(one, rings, damaged, now_ns) for name, one in told.items()}
+        readings = {name: plugin_readings(one, health[name], now_ns) for name, one in told.items()}
+        self._own.commit(self.sender.state, self.spools, self.drain.recorder.state, readings)
 
     async def _sync_if_needed(self) -> OSError | None:
         """Make durable what no collector has after a window; where one has it all, seldom."""
@@ -171,6 +191,19 @@ class Shipper:
         self._failing = str(failed or "")
 
 
+def spread_ns(node: str, window_ns: int) -> int:
+    """How much later than others a node drains and sends, always the same (G8).
+
+    All nodes sample on the same grid; sending at one moment would hit broker and collector at once.
+    """
+    return int(SPREAD * window_ns) * crc32c(node.encode()) >> 32
+
+
+def next_drain_ns(now_ns: int, window_ns: int, after_ns: int) -> int:
+    """The first time behind now that is `after_ns` behind the end of a window."""
+    return (now_ns - after_ns) // window_ns * window_ns + window_ns + after_ns
+
+
 async def _cancel(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
     for task in tasks:
         task.cancel()
@@ -185,6 +218,7 @@ def shipper_main(config: Config, leave_fd: int) -> None:
         leave_fd: a pipe whose end means that the parent is gone; -1 for none.
     """
     Path("/proc/self/comm").write_text("xm-shipper", "ascii")
+    settle(config.sampler.cpus, config.node.root)
     asyncio.run(_run(config, leave_fd))
 
 

@@ -33,7 +33,7 @@ class SamplerLink:
     Args:
         path: of the socket.
         rings: filled by what the sampler sends.
-        own: id of the ring that does not come from it.
+        own: tells the id of the ring that does not come from it.
         on_stopped: called when sampling has ended and the sampler waits for what is left.
         on_host_ended: told (plugin, state, reason) when a host has died or hangs.
     """
@@ -42,7 +42,7 @@ class SamplerLink:
         self,
         path: Path,
         rings: RingSet,
-        own: str,
+        own: Callable[[], str],
         on_stopped: Callable[[], None],
         on_host_ended: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
@@ -73,7 +73,7 @@ class SamplerLink:
             channel.send("hello", {"pid": os.getpid()})
             loop.add_reader(channel, self._hear, channel, gone)
             await gone.wait()
-            self._rings.mark_others_gone(self._own, clock.mono_ns() + LEAVING_NS)
+            self._rings.mark_others_gone(self._own(), clock.mono_ns() + LEAVING_NS)
         finally:
             loop.remove_reader(channel)
             channel.close()
@@ -103,7 +103,7 @@ class SamplerLink:
             self._look_for_ended(before)
             self._end_greeting()
         elif message.kind == "stopped":
-            self._rings.mark_others_gone(self._own)
+            self._rings.mark_others_gone(self._own())
             self._on_stopped()
 
     def _look_for_ended(self, before: Sequence[Mapping[str, Any]]) -> None:

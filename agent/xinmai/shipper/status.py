@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from xinmai import clock
 from xinmai.clock import SECOND_NS
+from xinmai.shipper.health import plugin_health
 from xinmai.shipper.rings import Ring
+from xinmai.shipper.timing import LaneTiming, lane_timings
 
 if TYPE_CHECKING:
     from xinmai.shipper.daemon import Shipper
 
 SOCKET_NAME = "status.sock"
 PATIENCE_S = 2.0
-STALE_PERIODS = 2
-GRACE_NS = SECOND_NS
 
 
 class StatusServer:
@@ -59,16 +59,20 @@ def snapshot(shipper: Shipper) -> dict[str, Any]:
     now_ns = clock.mono_ns()
     rings = shipper.rings.newest()
     plugins = [
-        _plugin(told, rings, shipper.rings.damaged, now_ns) for told in shipper.sampler.plugins
+        plugin_health(told, rings, shipper.rings.damaged, now_ns)
+        for told in shipper.sampler.plugins
     ]
-    healthy = shipper.sampler.connected and bool(plugins) and all(map(_is_well, plugins))
+    healthy = shipper.sampler.connected and bool(plugins) and all(one.is_well for one in plugins)
     return {
         "healthy": healthy,
         "node": shipper.identity.node,
         "edge": shipper.identity.edge,
         "agent": shipper.identity.agent,
         "sampler": "connected" if shipper.sampler.connected else "away",
-        "plugins": plugins,
+        "plugins": [
+            {**asdict(health), **_troubles(told)}
+            for health, told in zip(plugins, shipper.sampler.plugins, strict=True)
+        ],
         "lanes": [lane for ring in rings.values() for lane in _lanes(ring, now_ns)],
         "spool": [asdict(spool.state()) for spool in shipper.spools],
         "transport": asdict(shipper.sender.state),
@@ -77,66 +81,32 @@ def snapshot(shipper: Shipper) -> dict[str, Any]:
     }
 
 
-def _is_well(plugin: Mapping[str, Any]) -> bool:
-    return not plugin["stuck"] and plugin["state"] in ("running", "unavailable", "disabled")
-
-
-def _plugin(
-    told: Mapping[str, Any], rings: Mapping[str, Ring], damaged: Mapping[str, str], now_ns: int
-) -> dict[str, Any]:
-    """Health is the age of the newest row, never that a process lives (A2)."""
-    name, state, reason = (str(told.get(key, "")) for key in ("name", "state", "reason"))
-    age_s, stale = None, ""
-    if name in rings:
-        age_s, stale = _freshness(rings[name], now_ns)
-    elif state == "running":
-        stale = "no ring of it is here"
-    stale = damaged.get(name, stale)
-    stuck = state == "stuck" or (state == "running" and bool(stale))
-    return {
-        "name": name,
-        "state": "stuck" if stuck else state,
-        "newest_age_s": age_s,
-        "stuck": stuck,
-        "reason": reason or (stale if stuck else ""),
-    }
-
-
-def _freshness(ring: Ring, now_ns: int) -> tuple[float | None, str]:
-    """Age of the plugin's newest row, and which lane is over two of its periods old."""
-    newest_ns, stale = 0, ""
-    for index, lane in enumerate(ring.layout.lanes):
-        if not lane.count:
-            continue
-        state = ring.reader.state(index)
-        newest_ns = max(newest_ns, state.begin_ns)
-        # A lane that never had a row is as old as its ring.
-        age_ns = now_ns - (state.begin_ns or ring.added_ns)
-        period_ns = state.period_ns if state.period_ns > 0 else lane.period_ns
-        if age_ns > STALE_PERIODS * period_ns + GRACE_NS:
-            stale = f"lane {lane.name}: no row for {age_ns / SECOND_NS:.1f} s"
-        elif age_ns < -GRACE_NS:
-            stale = f"lane {lane.name}: its newest row is {-age_ns / SECOND_NS:.1f} s ahead"
-    return ((now_ns - newest_ns) / SECOND_NS if newest_ns else None), stale
+def _troubles(told: Mapping[str, Any]) -> dict[str, Any]:
+    """None: its supervisor is of a version that does not tell."""
+    return {key: told.get(key) for key in ("restarts", "stalls", "stalled")}
 
 
 def _lanes(ring: Ring, now_ns: int) -> Iterator[dict[str, Any]]:
+    timings = lane_timings(ring)
     for index, (lane, (_, _, _, slots)) in enumerate(
         zip(ring.layout.lanes, ring.reader.lanes, strict=True)
     ):
         if not lane.count:
             continue
-        state = ring.reader.state(index)
+        state, timing = ring.reader.state(index), timings.get(lane.name, LaneTiming())
         period_ns = state.period_ns if state.period_ns > 0 else lane.period_ns
         yield {
             "plugin": ring.layout.plugin,
             "lane": lane.name,
             "period_ns": period_ns,
             "series": lane.count,
+            "rate_hz": timing.rate_hz,
             "committed": state.committed,
             "missed": state.missed,
             "late_mean_ns": state.late_ns // state.committed if state.committed else None,
+            "late_p99_ns": timing.late_p99_ns,
             "late_max_ns": state.late_max_ns,
+            "calls": timing.calls_list(),
             "age_s": (now_ns - state.begin_ns) / SECOND_NS if state.begin_ns else None,
             "span_s": slots * period_ns / SECOND_NS,
         }

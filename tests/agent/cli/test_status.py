@@ -47,9 +47,16 @@ ANSWER: dict[str, Any] = {
             "lane": "slow",
             "period_ns": 1_000_000_000,
             "series": 40,
+            "rate_hz": 0.998,
             "committed": 7,
             "missed": 2,
             "late_mean_ns": 61_000,
+            "late_p99_ns": 73_000,
+            "calls": [
+                {"call": "vendorSlow", "p99_ns": 99_000_000, "max_ns": 123_000_000},
+                {"call": "vendorQuick", "p99_ns": 1000, "max_ns": 2000},
+                {"call": "vendorIdle", "p99_ns": None, "max_ns": None},
+            ],
             "late_max_ns": 99_000,
             "age_s": 0.2,
             "span_s": 30.0,
@@ -128,6 +135,17 @@ def test_people_see_the_last_capture(
     out = capsys.readouterr().out
     assert "3 captures, 2 triggers without one; the last: ab12 at 1970-01-01" in out
     assert f"{state}: card lost" in out
+
+
+def test_people_see_how_punctual_a_lane_is_and_which_calls_are_slow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with agent(tmp_path, answering(ANSWER)):
+        assert run(tmp_path) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["host", "slow", "1000", "0.998", "40", "7", "2", "61", "73", "30"] in lines
+    assert ["host", "slow", "vendorSlow", "99000", "123000"] in lines
+    assert not [line for line in lines if "vendorQuick" in line or "vendorIdle" in line]
 
 
 def test_ill_health_is_exit_code_1_and_names_the_broker(

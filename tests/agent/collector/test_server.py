@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,21 @@ async def test_health_and_fleet_tell_how_things_are(tmp_path: Path) -> None:
         assert quality["expected_hz"] == 20.0
         assert quality["spool_bytes"] == 1001
         assert entry["devices"][0]["series"] == 1
+
+
+async def test_lateness_of_a_node_is_its_lanes_mean_and_not_their_worst_row(tmp_path: Path) -> None:
+    late = series("xinmai.lane.late", "", unit="s")
+    columns = [
+        replace(late, attributes={"xinmai.statistic": statistic}) for statistic in ("mean", "max")
+    ]
+    async with serving(tmp_path) as (rig, client):
+        node = Node(columns=columns)
+        await rig.take(node.status(), node.announce(), node.second(1))
+        (entry,) = (await answer(client, "/api/fleet"))["nodes"]
+        found = (await answer(client, "/api/series?edge=local&node=n1"))["series"]
+        newest = {one["attributes"]["xinmai.statistic"]: one["newest"]["value"] for one in found}
+        assert newest["max"] != newest["mean"]
+        assert entry["quality"]["late_ms"] == 1000 * newest["mean"]
 
 
 async def test_quality_survives_a_restart(tmp_path: Path) -> None:

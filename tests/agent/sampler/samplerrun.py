@@ -46,6 +46,8 @@ class Client:
     plugins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     history: list[tuple[str, str, str]] = field(default_factory=list)
     """(plugin, state, reason) of every change told."""
+    told: list[Mapping[str, Any]] = field(default_factory=list)
+    """The same, as it was told."""
     ended: bool = False
 
     def pump(self) -> Client:
@@ -70,6 +72,7 @@ class Client:
                 before = self.plugins.get(one["name"])
                 if one != before:
                     self.history.append((one["name"], one["state"], one["reason"]))
+                    self.told.append(one)
                 self.plugins[one["name"]] = one
 
     def ring(self, plugin: str) -> Ring | None:

@@ -16,6 +16,7 @@ from fakes.tinyplugin import (
     CRASHES_WHEN_TOLD,
     FOLLOWS_A_DIRECTORY,
     OPEN_FAILS,
+    READS_FILES,
     UNAVAILABLE,
     WAITS_AT_A_FIFO,
     raises,
@@ -125,6 +126,21 @@ def test_hanging_in_a_read_it_leaves_within_its_deadline(tmp_path: Path, how: st
         assert (tmp_path / "closed").exists()
         if how == "term":
             assert run.process.reason == "left in the middle of a call that did not end"
+
+
+@pytest.mark.fault("A3")
+def test_call_under_way_says_when_it_will_have_taken_too_long(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with host(tmp_path, WAITS_AT_A_FIFO) as run:
+        run.until_running()
+        eventually(lambda: run.ring.reader.state(0).call == 0, "the poll")
+        since_ns = run.ring.reader.state(0).since_ns
+        assert run.process.look(since_ns + NS) is None
+        assert run.process.look_ns == since_ns + 2 * NS
+        stall = run.process.look(since_ns + 2 * NS + 1)
+        assert stall is not None
+        assert (stall.lane, stall.call) == ("poll:slow", "fifo of one")
+        assert run.process.look_ns == 0
 
 
 @pytest.mark.parametrize("body", ["def open(self):\n    {}", "def close(self):\n    {}"])
@@ -484,3 +500,33 @@ def test_own_series_tell_about_lanes_and_process(tmp_path: Path) -> None:
         assert run.until_read("xinmai.process.cpu.time", plugin="tiny") > 0  # type: ignore[operator]
         lane = [lane for lane in run.ring.layout.lanes if lane.name == "self"]
         assert (lane[0].period_ns, lane[0].cost) == (QUICK.slow_ns, "")
+
+
+@pytest.mark.fault("A12")
+def test_own_series_tell_how_punctual_threads_are_and_what_calls_take(tmp_path: Path) -> None:
+    """All of a lane's rows and calls are in the buckets, and in the order of their bounds."""
+    (tmp_path / "files").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "files" / name).write_text("41500")
+    source = tiny(tmp_path / "plugin", READS_FILES)
+    with HostRun(source, root=tmp_path, plugin=PluginConfig(period_ns={"rare": NS // 10})) as run:
+        run.until_running()
+        own = {"plugin": "tiny", "lane": "fast"}
+        assert run.until_read("xinmai.lane.late", n=5, statistic="p99", **own) > 0  # type: ignore[operator]
+        files = {**own, "call": "files"}
+        longest = run.until_read("xinmai.call.duration", n=5, statistic="max", **files)
+        p99 = run.until_read("xinmai.call.duration", n=5, statistic="p99", **files)
+        assert 0 < p99 <= longest  # type: ignore[operator]
+        assert run.until_read("xinmai.lane.late.bucket", n=5, le="inf", **own) > 1  # type: ignore[operator]
+        rows, calls, quick = (
+            run.ring.readings(metric, le=le, **of)
+            for metric, le, of in (
+                ("xinmai.lane.late.bucket", "inf", own),
+                ("xinmai.call.duration.bucket", "inf", {"call": "files"}),
+                ("xinmai.call.duration.bucket", "0.000001024", {"call": "files"}),
+            )
+        )
+        committed = run.ring.reader.state(0).committed
+        assert 0 < rows[-1] <= committed  # type: ignore[operator]
+        assert all(2 * a - 2 <= b <= 2 * a + 2 for a, b in zip(rows, calls, strict=False))  # type: ignore[operator]
+        assert all(a <= b for a, b in zip(quick, calls, strict=False))  # type: ignore[operator]

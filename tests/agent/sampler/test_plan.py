@@ -25,25 +25,27 @@ from xinmai.api import (
     Result,
     Series,
 )
-from xinmai.catalog import lookup, refusal
 from xinmai.config import CadenceConfig, PluginConfig
 from xinmai.layout import Layout
 from xinmai.sampler.plan import (
     EVENT_CALLS,
     MAX_GROUPS,
-    MAX_PROBE_LANES,
     RING_BYTES,
+    Own,
     Plan,
     make_plan,
     slot_bytes,
 )
-from xinmai.sampler.settings import LONGEST_PERIOD_NS, HostSettings
+from xinmai.sampler.selfmetrics import bucket_series, self_series
+from xinmai.sampler.settings import LONGEST_PERIOD_NS, MOST_LANES, HostSettings, lanes_for
 from xinmai.sampler.survey import Survey, make_survey
 from xinmai_native import LANE_RECORDS, Ring, RingReader
 from xinmai_native.calls import Call
 
 SECOND = 1_000_000_000
 SETTINGS = HostSettings(Path("/"), CadenceConfig(), PluginConfig())
+
+OWN = Own(lambda: [1], lambda: [2])
 
 Declared = tuple[Device, Probe | Poll]
 
@@ -72,23 +74,23 @@ def plan(
     threading: str = "serial",
     settings: HostSettings = SETTINGS,
     slowed: Mapping[str, int] | None = None,
+    max_lanes: int = MOST_LANES,
 ) -> Plan:
     return make_plan(
         survey(*readings),
         plugin="tiny",
         threading=threading,
         period_of=settings.period_ns,
-        own_readings=lambda lanes: [1] * (2 + 4 * len(lanes)),
+        own=OWN,
         slowed=slowed,
+        max_lanes=max_lanes,
     )
 
 
 def lanes(made: Plan) -> dict[str, tuple[int, list[str]]]:
     """Period in milliseconds and calls by lane, the host's own left out."""
     return {
-        lane.name: (lane.period_ns // 1_000_000, lane.calls)
-        for lane in made.lanes
-        if lane.name != "self"
+        lane.name: (lane.period_ns // 1_000_000, lane.calls) for lane in made.lanes if lane.cost
     }
 
 
@@ -171,10 +173,49 @@ def test_functions_are_groups_and_the_last_group_takes_the_rest() -> None:
     assert lane.groups() == [min(at // 2, MAX_GROUPS - 1) for at in range(2 * MAX_GROUPS + 2)]
 
 
-def test_threads_of_a_host_are_bounded() -> None:
-    devices = [Device(f"d{number}") for number in range(MAX_PROBE_LANES + 1)]
-    assert len(plan(*(probe(one, "a") for one in devices[1:]), threading="free").probes) == 64
-    assert list(lanes(plan(*(probe(one, "a") for one in devices), threading="free"))) == ["fast"]
+def test_as_many_devices_as_threads_have_lanes_of_their_own() -> None:
+    devices = [Device(f"d{number}") for number in range(MOST_LANES)]
+    made = plan(*(probe(one, "a") for one in devices), threading="free")
+    assert [lane.name for lane in made.probes] == [f"fast:d{number}" for number in range(64)]
+
+
+@pytest.mark.parametrize("max_lanes", [2, 3, 8, 64])
+def test_beyond_the_bound_devices_share_lanes_in_turn(max_lanes: int) -> None:
+    devices = [Device(f"00:{number:02x}") for number in range(65)]
+    readings = [
+        probe(one, name, cost)
+        for one in devices
+        for name, cost in (("a", Cost.FAST), ("b", Cost.SLOW))
+    ]
+    made = plan(*readings, threading="free", max_lanes=max_lanes)
+    assert len(made.probes) <= max_lanes
+    shares = [set(lane.owners) for lane in made.probes if lane.cost == "fast"]
+    assert shares == [set(lane.owners) for lane in made.probes if lane.cost == "slow"]
+    assert len(shares) == max_lanes // 2
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert set.union(*shares) == {one.hw_id for one in devices}
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("threading", ["serial", "free"])
+def test_slow_calls_never_share_a_lane_with_fast_ones(threading: str) -> None:
+    """Not even where there are more kinds of lanes than there should be threads."""
+    costs = (Cost.FAST, Cost.SLOW, Cost.RARE)
+    readings = [
+        probe(Device(f"d{number}"), f"{cost.value}{refresh}", cost, refresh_ns=refresh * SECOND)
+        for number in range(9)
+        for cost in costs
+        for refresh in (0, 90)
+    ]
+    made = plan(*readings, threading=threading, max_lanes=2)
+    assert len(made.probes) == 6
+    for lane in made.probes:
+        assert all(f"/{lane.cost}" in call for call in lane.calls)
+
+
+@pytest.mark.parametrize(("cpus", "lanes"), [(1, 8), (2, 16), (8, 64), (9, 64), (512, 64)])
+def test_a_host_has_threads_by_the_cpus_there_are(cpus: int, lanes: int) -> None:
+    assert lanes_for(cpus) == lanes
 
 
 def test_no_reading_is_taken_faster_than_its_sensor_renews_it() -> None:
@@ -239,7 +280,7 @@ def test_ring_of_a_hundred_series_at_a_kilohertz_fits() -> None:
     assert sum(spec[3] * slot_bytes(spec[1]) for spec in specs[:-1]) <= RING_BYTES
     ring = Ring(specs)
     reader = RingReader(ring.fd)
-    assert [columns for _, columns, _, _ in reader.lanes] == [100, 2 + 4, 0]
+    assert [columns for _, columns, _, _ in reader.lanes] == [100, 2 + 8, 26, 0]
     reader.close()
     ring.close()
 
@@ -255,7 +296,7 @@ def test_layout_says_what_the_ring_holds() -> None:
     layout = made.layout(3, "00ff")
     assert (layout.plugin, layout.generation, layout.ring_id) == ("tiny", 3, "00ff")
     names = [lane.name for lane in layout.lanes]
-    assert names == ["fast", "poll:slow", "self", "events"]
+    assert names == ["fast", "poll:slow", "self", "self:buckets", "events"]
     columns = [
         [one.metric for one in layout.series[lane.first : lane.first + lane.count]]
         for lane in layout.lanes[:2]
@@ -267,23 +308,31 @@ def test_layout_says_what_the_ring_holds() -> None:
     assert Layout.from_map(layout.to_map()).to_map() == layout.to_map()
 
 
-def test_own_series_are_complete_and_in_the_catalogue() -> None:
+def test_own_series_are_of_every_lane_of_the_plugin() -> None:
     made = plan(probe(ONE, "a"), poll(ONE, "b"))
-    own = made.polls[-1].series
-    for one in own:
-        definition = lookup(one.metric)
-        assert (one.unit, one.kind) == (definition.unit, definition.kind)
-        assert refusal(definition, one.attributes) == ""
-        assert one.attributes["xinmai.plugin"] == "tiny"
-    per_lane = {
-        (one.metric.removeprefix("xinmai.lane."), one.attributes["xinmai.lane"]) for one in own[2:]
-    }
-    assert per_lane == {
-        (metric, lane)
-        for metric in ("rate", "missed", "late", "busy")
-        for lane in ("fast", "poll:slow")
-    }
-    assert len(made.polls[-1].polls[0].read()) == len(own)
+    second, minute = made.polls[-2:]
+    assert second.series == self_series("tiny", made.shapes)
+    assert minute.series == bucket_series("tiny", made.shapes[:1])
+    assert [(shape.name, shape.timed) for shape in made.shapes] == [
+        ("fast", True),
+        ("poll:slow", False),
+    ]
+    assert (second.period_ns, minute.period_ns) == (SECOND, 60 * SECOND)
+    assert ([*second.polls[0].read()], [*minute.polls[0].read()]) == ([1], [2])
+
+
+def test_lanes_of_devices_are_of_one_kind() -> None:
+    readings = [probe(Device(name), "a", refresh_ns=SECOND) for name in ("00:01", "00:02")]
+    made = plan(*readings, probe(ONE, "b"), threading="free")
+    assert [(shape.name, shape.kind) for shape in made.shapes] == [
+        ("fast@1s:00:01", "fast@1s"),
+        ("fast@1s:00:02", "fast@1s"),
+        ("fast:one", "fast"),
+    ]
+
+
+def test_host_without_threads_has_no_histograms() -> None:
+    assert [lane.name for lane in plan(poll(ONE, "b")).lanes] == ["poll:slow", "self"]
 
 
 def test_one_series_twice_is_refused_by_name() -> None:

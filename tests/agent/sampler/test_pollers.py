@@ -119,6 +119,16 @@ def test_missed_ticks_are_counted_and_not_made_up(make: Make, time: Clock) -> No
     assert rig.reader.state(0).missed == 3
 
 
+def test_the_latest_row_is_told_once(make: Make, time: Clock) -> None:
+    rig = make(lambda: [1])
+    assert rig.poller.take_late_max_ns() is None
+    for late_ns in (3 * MS, 7 * MS, 5 * MS):
+        time.now_ns = rig.poller.due_ns + late_ns
+        rig.poller.run(time.now_ns)
+    assert rig.poller.take_late_max_ns() == 7 * MS
+    assert rig.poller.take_late_max_ns() is None
+
+
 def test_row_that_takes_longer_than_its_period_misses_the_next(make: Make, time: Clock) -> None:
     def slow() -> Sequence[Reading]:
         time.now_ns += 2500 * MS

@@ -42,11 +42,13 @@ def busiest_gap_ns(rows: list[int]) -> int:
 
 
 @pytest.mark.fault("A1")
+@pytest.mark.fault("A3")
 @pytest.mark.fault("A22")
 @pytest.mark.fault("B10")
 @pytest.mark.fault("B8")
 @pytest.mark.fault("A7")
 @pytest.mark.statement("CTL-12")
+@pytest.mark.statement("CTL-22")
 def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Path) -> None:
     hangs = plugin(tmp_path, "hangs", HANGS_WHEN_TOLD, vendor="Tiny")
     with sampler(tmp_path, plugin(tmp_path, "steady"), hangs) as run:
@@ -60,6 +62,10 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
         assert reason.startswith("stuck in power of one, lane poll:slow, ")
         assert reason.endswith("kernel state S")
 
+        stalled = client.plugins["hangs"]["stalled"]
+        assert (stalled["lane"], stalled["call"]) == ("poll:slow", "power of one")
+        assert 0 < stalled["since_ns"] < time.monotonic_ns()
+
         # Another host goes on with what answers; what does not is a reason, not silence.
         client.until_state("hangs", "running", "without one: did not answer")
         second = client.until_ring("hangs", but=first.layout.ring_id)
@@ -67,10 +73,16 @@ def test_hung_host_is_left_behind_once_and_costs_the_others_nothing(tmp_path: Pa
         assert client.until_rows(second, "hw.power", "two", 3)[-1] == 42_000
         assert set(client.until_rows(second, "hw.power", "one", 1)) == {TIMEOUT}
         assert len(run.host_pids("hangs")) == 2
+        told = client.plugins["hangs"]
+        assert (told["restarts"], told["stalls"], told["stalled"]) == (1, 1, stalled)
 
         # The second hangs as well: no third, and nothing piles up.
         (tmp_path / "hang-two").touch()
         client.until_state("hangs", "stuck", "power of two")
+        assert (client.plugins["hangs"]["stalls"], client.plugins["hangs"]["stalled"]) == (
+            2,
+            stalled,
+        )
         pids = run.host_pids()
         opened = len(descriptors(run.process.pid))
         committed = steady.reader.state(0).committed
@@ -105,6 +117,7 @@ def test_host_that_may_be_killed_is_and_its_device_is_tried_again(tmp_path: Path
         (tmp_path / "hang-one").touch()
         client.until_state("hangs", "running", "without one")
         eventually(lambda: len(run.host_pids("hangs")) == 1, "the end of the host that hung")
+        eventually(lambda: client.pump().plugins["hangs"]["stalled"] is None, "its stall to end")
         (tmp_path / "hang-one").unlink()
         eventually(
             lambda: client.pump().plugins["hangs"]["reason"] == "" and client.ring("hangs"),
@@ -137,6 +150,47 @@ def test_hung_lane_of_a_free_plugin_is_reported_and_kept(
         assert not exists(pid)
 
 
+@pytest.mark.fault("A12")
+@pytest.mark.fault("G1")
+def test_slow_read_that_hangs_costs_the_fast_lane_no_tick(
+    tmp_path: Path, hanging_pread: Path
+) -> None:
+    for name in ("good", "stuck"):
+        (tmp_path / name).write_text("41500")
+    body = """
+    def readings(self, device):
+        for name, metric in (("good", "temperature"), ("stuck", "power")):
+            made = self.context.metrics[metric]
+            yield FileProbe(self.context.path(f"/{name}"), [Field(made.of(device))], made.cost)
+
+    def discover(self):
+        return [Device(hw_id="one")]
+    """
+    deadlines = {**DEADLINES, "abandon": 1000}
+    mixed = plugin(tmp_path, "mixed", body)
+    with sampler(tmp_path, mixed, deadlines=deadlines, preload=hanging_pread) as run:
+        client = run.connect()
+        ring = client.until_ring("mixed")
+        client.until_state("mixed", "stuck", f"stuck in {tmp_path}/stuck, lane slow, ")
+        fast, _ = ring.lane("fast")
+        slow, _ = ring.lane("slow")
+        before = ring.reader.state(fast)
+        client.until_rows(ring, "hw.temperature", "one", 10)
+        after = ring.reader.state(fast)
+        assert after.missed - before.missed < after.committed - before.committed
+        assert ring.reader.state(slow).committed == 0
+
+
+@pytest.mark.fault("G7")
+def test_hosts_run_where_the_configuration_says(tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    steady = plugin(tmp_path, "steady")
+    with sampler(tmp_path, steady, flags={"sampler.cpus": f"{cpu}"}) as run:
+        run.connect().until_ring("steady")
+        for pid in (run.process.pid, *run.host_pids()):
+            assert os.sched_getaffinity(pid) == {cpu}
+
+
 @pytest.mark.statement("CTL-10")
 @pytest.mark.fault("B6")
 def test_start_that_never_ends_is_told_and_given_up(tmp_path: Path) -> None:
@@ -146,6 +200,8 @@ def test_start_that_never_ends_is_told_and_given_up(tmp_path: Path) -> None:
         client = run.connect()
         client.until_ring("steady")
         client.until_state("never", "stuck", "did not finish its start in 0.3 s")
+        stalled = client.plugins["never"]["stalled"]
+        assert (stalled["lane"], stalled["call"]) == ("", "")
         eventually(lambda: len(run.host_pids("never")) == 2, "a second attempt")
         client.until_state("never", "starting")
         client.until_state("never", "stuck")
@@ -186,10 +242,13 @@ def test_call_that_comes_back_is_told_and_nothing_is_restarted(tmp_path: Path) -
         pids = run.host_pids()
         client.until_state("waits", "stuck", "stuck in fifo of one")
         (tmp_path / "fifo").write_text("7000")
-        assert client.until_rows(ring, "hw.power", "one", 1)[-1] == 7000
+        eventually(lambda: ring.readings("hw.power", "one") == [7000], "the reading")
         eventually(lambda: ("waits", "running", "") in client.pump().history[2:], "running")
+        assert [one["stalls"] for one in client.told if one["state"] == "stuck"][0] == 1
+        assert [one for one in client.told if one["stalls"] == 1 and one["stalled"] is None]
+        assert {one["restarts"] for one in client.told} == {0}
         (tmp_path / "fifo").write_text("8000")
-        client.until_rows(ring, "hw.power", "one", 1)
+        eventually(lambda: ring.readings("hw.power", "one") == [7000, 8000], "another")
         assert ring.reader.state(0).missed > 0
         assert run.host_pids() == pids
         assert "plugin answers again: plugin=waits" in run.logged()

@@ -99,6 +99,11 @@ class FakeSampler:
         self.gone.add(host.id)
         self.tell("gone", ring_id=host.id)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the plugins that it tells of."""
+        return [one["name"] for one in self.plugins]
+
     def running(self, *plugins: str) -> None:
         """Say that these run."""
         self.plugins = [

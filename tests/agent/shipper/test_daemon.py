@@ -271,6 +271,30 @@ async def test_its_own_series_are_closed_in_any_case(node: Node) -> None:
     assert own[-1][4] >= len(own) - 2
 
 
+@pytest.mark.fault("A3")
+async def test_plugins_have_series_from_when_they_are_told(node: Node) -> None:
+    """Also when they change; what was committed before is read to its end."""
+    async with node.shipper() as shipper:
+        for told in (["acme"], ["acme", "beta"]):
+            node.sampler.running(*told)
+            await eventually(lambda: plugins_up(node) == {*node.sampler.names}, "their series")
+            await eventually(lambda: len(list(shipper.rings)) == 1, "one ring of its own")
+
+
+def plugins_up(node: Node) -> set[str]:
+    """Those that the newest inventory of the shipper's own lane has."""
+    inventories = [
+        decode_inventory(one.payload)
+        for one in node.broker.published
+        if "/inventory/" in one.topic and one.payload
+    ]
+    return {
+        one.attributes["xinmai.plugin"]
+        for one in (inventories[-1].series if inventories else ())
+        if one.metric == "xinmai.plugin.up"
+    }
+
+
 @pytest.mark.parametrize("reachable", [True, False])
 async def test_leaving_with_undelivered_records_takes_no_longer_than_allowed(
     node: Node, caplog: pytest.LogCaptureFixture, reachable: bool

@@ -171,7 +171,7 @@ def test_a_host_that_ran_and_died_is_told(
     rig: Rig, states: Sequence[str], told: list[tuple[str, str, str]]
 ) -> None:
     heard: list[tuple[str, str, str]] = []
-    link = SamplerLink(Path("none"), rig.rings, "", lambda: None, lambda *one: heard.append(one))
+    link = SamplerLink(Path("none"), rig.rings, str, lambda: None, lambda *one: heard.append(one))
     for state in states:
         plugins = [{"name": "acme", "state": state, "reason": "SIGSEGV", "since_ns": 1}]
         link._take(Received("plugins", {"plugins": plugins}))

@@ -28,17 +28,22 @@ def spools(tmp_path: Path) -> Iterator[SpoolSet]:
     one.close()
 
 
-def row(own: SelfRing) -> dict[tuple[str, str], int]:
-    """Values of the newest row by metric and stream."""
+def row(own: SelfRing) -> dict[tuple[str, str], int | Reason]:
+    """Readings of the newest row by metric and stream or plugin."""
     reader = RingReader(own.ring.fd)
     rows = reader.rows(0, reader.state(0).committed - 1, 1)
-    assert rows.reasons == []
-    names = [(s.metric, s.attributes.get("xinmai.stream", "")) for s in own.layout.series]
-    return dict(zip(names, array("q", rows.values), strict=True))
+    names = [
+        (s.metric, s.attributes.get("xinmai.stream", s.attributes.get("xinmai.plugin", "")))
+        for s in own.layout.series
+    ]
+    found: dict[tuple[str, str], int | Reason]
+    found = dict(zip(names, array("q", rows.values), strict=True))
+    found.update((names[column], Reason(reason)) for column, _, reason, _ in rows.reasons)
+    return found
 
 
 def test_every_series_is_of_the_catalogue() -> None:
-    own = SelfRing(SECOND_NS)
+    own = SelfRing(SECOND_NS, plugins=["acme"])
     for series in own.layout.series:
         entry = lookup(series.metric)
         assert (series.unit, series.kind) == (entry.unit, entry.kind)
@@ -53,7 +58,7 @@ def test_a_row_says_what_the_sender_and_the_spools_say(spools: SpoolSet) -> None
     state = SendState(
         connected=True, connects=3, messages=5, bytes=7, refused=11, unstored_bytes=13
     )
-    own.commit(state, spools, RecorderState())
+    own.commit(state, spools, RecorderState(), {})
     found = row(own)
     assert found["xinmai.publish.connected", ""] == 1
     assert found["xinmai.publish.connects", ""] == 3
@@ -63,19 +68,40 @@ def test_a_row_says_what_the_sender_and_the_spools_say(spools: SpoolSet) -> None
     assert found["xinmai.publish.unstored", ""] == 13
     assert found["xinmai.spool.records", "raw"] == 1
     assert found["xinmai.spool.records", "event"] == 0
-    assert found["xinmai.spool.bytes", "raw"] > 100
-    assert found["xinmai.process.memory.rss", ""] > 2**20
-    assert found["xinmai.process.cpu.time", ""] > 0
+    for metric, least in (
+        ("xinmai.spool.bytes", 100),
+        ("xinmai.process.memory.rss", 2**20),
+        ("xinmai.process.cpu.time", 0),
+    ):
+        reading = found[metric, "raw" if "spool" in metric else ""]
+        assert not isinstance(reading, Reason)
+        assert reading > least
     own.close()
 
 
 def test_ticks_that_the_loop_slept_through_are_missed(spools: SpoolSet, clock: Clock) -> None:
     own = SelfRing(SECOND_NS)
     for seconds in (1, 1, 5, 1):
-        own.commit(SendState(), spools, RecorderState())
+        own.commit(SendState(), spools, RecorderState(), {})
         clock.advance(seconds)
-    own.commit(SendState(), spools, RecorderState())
+    own.commit(SendState(), spools, RecorderState(), {})
     assert RingReader(own.ring.fd).state(0).missed == 4
+    own.close()
+
+
+def test_rows_are_due_when_the_rings_are_drained(spools: SpoolSet, clock: Clock) -> None:
+    """Not at the window's begin: the spread of the drains is no lateness."""
+    own = SelfRing(SECOND_NS, 300_000_000)
+    clock.advance(0.25)
+    own.commit(SendState(), spools, RecorderState(), {})
+    clock.advance(0.15)
+    own.commit(SendState(), spools, RecorderState(), {})
+    rows = RingReader(own.ring.fd).rows(0, 0, 2)
+    lateness = [
+        begin - due
+        for begin, due in zip(array("q", rows.begin_ns), array("q", rows.scheduled_ns), strict=True)
+    ]
+    assert lateness == [950_000_000, 100_000_000]
     own.close()
 
 
@@ -88,7 +114,33 @@ def test_without_proc_the_memory_has_a_reason(
         path.write_bytes(content)
     monkeypatch.setattr(selfring, "STATM", os.fspath(path))
     own = SelfRing(SECOND_NS)
-    own.commit(SendState(), spools, RecorderState())
+    own.commit(SendState(), spools, RecorderState(), {})
     (reason,) = RingReader(own.ring.fd).rows(0, 0, 1).reasons
     assert reason == (1, 0, Reason.UNSUPPORTED, 0)
     own.close()
+
+
+@pytest.mark.fault("A3")
+def test_a_row_says_how_each_plugin_does(spools: SpoolSet) -> None:
+    own = SelfRing(SECOND_NS, plugins=["acme", "beta"])
+    own.commit(SendState(), spools, RecorderState(), {"acme": (1, 2, 3, 4 * SECOND_NS)})
+    found = row(own)
+    metrics = (
+        "xinmai.plugin.up",
+        "xinmai.plugin.restarts",
+        "xinmai.call.stalls",
+        "xinmai.call.stalled",
+    )
+    assert [found[metric, "acme"] for metric in metrics] == [1, 2, 3, 4 * SECOND_NS]
+    assert [found[metric, "beta"] for metric in metrics] == [Reason.NOT_YET] * 4
+    own.close()
+
+
+def test_other_plugins_take_another_ring_of_the_next_generation(spools: SpoolSet) -> None:
+    first = SelfRing(SECOND_NS)
+    second = first.successor(("acme",))
+    second.commit(SendState(), spools, RecorderState(), {"acme": (1, 0, 0, 0)})
+    assert row(second)["xinmai.plugin.up", "acme"] == 1
+    assert (second.layout.plugin, second.layout.generation) == ("shipper", 2)
+    assert second.id != first.id
+    second.close()

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ import pytest
 
 from agent.shipper.bench import eventually
 from agent.shipper.rig import Clock, Host, LaneSpec
+from xinmai.api import Reason, Series
 from xinmai.channel import Channel
 from xinmai.clock import SECOND_NS
 from xinmai.config import BrokerConfig, Config, NodeConfig
+from xinmai.layout import SELF_LANE
+from xinmai.sampler.selfmetrics import LaneShape, self_series
 from xinmai.shipper import status
 from xinmai.shipper.daemon import Shipper
 from xinmai.shipper.status import SOCKET_NAME, StatusServer, snapshot
@@ -77,16 +81,28 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "totals",
         "captures",
     }
-    assert set(answer["plugins"][0]) == {"name", "state", "newest_age_s", "stuck", "reason"}
+    assert set(answer["plugins"][0]) == {
+        "name",
+        "state",
+        "newest_age_s",
+        "stuck",
+        "reason",
+        "restarts",
+        "stalls",
+        "stalled",
+    }
     assert set(answer["lanes"][0]) == {
         "plugin",
         "lane",
         "period_ns",
         "series",
+        "rate_hz",
         "committed",
         "missed",
         "late_mean_ns",
+        "late_p99_ns",
         "late_max_ns",
+        "calls",
         "age_s",
         "span_s",
     }
@@ -121,6 +137,9 @@ def test_fresh_rows_are_health(shipper: Shipper, clock: Clock) -> None:
         "newest_age_s": 0.5,
         "stuck": False,
         "reason": "",
+        "restarts": None,
+        "stalls": None,
+        "stalled": None,
     }
 
 
@@ -247,6 +266,62 @@ def test_lanes_tell_rows_lateness_and_span(shipper: Shipper, clock: Clock) -> No
     assert (lane["committed"], lane["missed"]) == (2, 4)
     assert (lane["late_mean_ns"], lane["late_max_ns"]) == (2000, 3000)
     assert lane["span_s"] == pytest.approx(6.4)
+
+
+def puts_own_rows(shipper: Shipper) -> tuple[Host, list[Series]]:
+    """A host with a fast lane and its own, whose series are those of real hosts."""
+    series = self_series("acme", [LaneShape("fast", timed=True, groups=("files", "vendorRead"))])
+    host = Host("acme", (FAST, LaneSpec(SELF_LANE, SECOND_NS, len(series))))
+    host.layout = replace(host.layout, series=(*host.layout.series[:1], *series))
+    shipper.rings.add(host.layout, host.ring.fd)
+    say(shipper, "acme")
+    return host, series
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.fault("G2")
+def test_lanes_tell_what_the_hosts_own_newest_row_says(shipper: Shipper, clock: Clock) -> None:
+    host, series = puts_own_rows(shipper)
+    host.row(clock.now_ns, 5, lane=1)
+    host.row(clock.now_ns, 1000, lane=1)
+    at = {
+        (one.metric, one.attributes.get("xinmai.call"), one.attributes.get("xinmai.statistic")): (
+            1000 + column
+        )
+        for column, one in enumerate(series)
+    }
+    fast, own = [one for one in snapshot(shipper)["lanes"] if one["plugin"] == "acme"]
+    assert fast["rate_hz"] == at["xinmai.lane.rate", None, None] / 1000
+    assert fast["late_p99_ns"] == at["xinmai.lane.late", None, "p99"]
+    assert fast["calls"] == [
+        {
+            "call": call,
+            "p99_ns": at["xinmai.call.duration", call, "p99"],
+            "max_ns": at["xinmai.call.duration", call, "max"],
+        }
+        for call in ("files", "vendorRead")
+    ]
+    assert (own["rate_hz"], own["late_p99_ns"], own["calls"]) == (None, None, [])
+
+
+def test_what_the_host_does_not_know_yet_is_nothing(shipper: Shipper, clock: Clock) -> None:
+    host, series = puts_own_rows(shipper)
+    for rows in range(2):
+        fast = next(one for one in snapshot(shipper)["lanes"] if one["lane"] == "fast")
+        assert (fast["rate_hz"], fast["late_p99_ns"]) == (None, None)
+        assert [call["max_ns"] for call in fast["calls"]] == [None, None][: 2 * rows]
+        host.row(clock.now_ns, lane=1, reasons=bytes([Reason.NOT_YET] * len(series)))
+
+
+@pytest.mark.fault("A3")
+def test_plugins_tell_their_restarts_and_what_hangs(shipper: Shipper, clock: Clock) -> None:
+    put(shipper, FAST).row(clock.now_ns)
+    stalled = {"lane": "fast", "call": "vendorRead", "since_ns": 7}
+    shipper.sampler.plugins = [
+        {**shipper.sampler.plugins[0], "restarts": 3, "stalls": 2, "stalled": stalled}
+    ]
+    found = plugin(shipper)
+    assert (found["restarts"], found["stalls"], found["stalled"]) == (3, 2, stalled)
 
 
 async def test_the_answer_comes_over_the_socket_and_ends(shipper: Shipper, clock: Clock) -> None:
