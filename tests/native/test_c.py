@@ -27,8 +27,9 @@ PROGRAMS: dict[str, list[str]] = {
     "probe": [],
     "race": ["200"],
     "ring": [],
+    "standin": [],
 }
-THREADED = ["lane", "probe", "race", "ring"]
+THREADED = ["lane", "probe", "race", "ring", "standin"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"
