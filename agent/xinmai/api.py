@@ -18,24 +18,38 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from xinmai.calls.compile import compile_call
+from xinmai.calls.function import NO_STATUS, Function, Returns
+from xinmai.calls.memory import RETURN, At, Out
+from xinmai.calls.results import Result
 from xinmai.catalog import Kind
 from xinmai.errors import PluginError, Unavailable
+from xinmai_native.calls import Call
 
 __all__ = [
+    "NO_STATUS",
+    "RETURN",
+    "At",
+    "CallProbe",
     "Context",
     "Cost",
     "Device",
     "Event",
     "Field",
     "FileProbe",
+    "Function",
     "Kind",
     "Metric",
     "Missing",
+    "Out",
     "Plugin",
     "PluginError",
     "Poll",
+    "Probe",
     "Reading",
     "Reason",
+    "Result",
+    "Returns",
     "Series",
     "Unavailable",
 ]
@@ -235,6 +249,59 @@ class FileProbe:
     fields: Sequence[Field]
     cost: Cost = Cost.FAST
 
+    @property
+    def series(self) -> Sequence[Series]:
+        """In the order of the fields."""
+        return [entry.series for entry in self.fields]
+
+    @property
+    def name(self) -> str:
+        """The call as an operator should see it when it hangs."""
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class CallProbe:
+    """A vendor's function called by a C lane. No Python runs per reading.
+
+    Everything that can be checked is checked here, where it is declared.
+
+    Args:
+        arguments: one per parameter: an integer, a handle or pointer of cffi or ctypes, None for
+            a null pointer, or an `Out` for the call to fill.
+        results: what is taken out of the call; where it fails, each has the reason.
+        returns: what the status means, None for what `function` says.
+        name: the call as an operator should see it when it hangs; function and device where "".
+
+    Raises:
+        PluginError: an argument, a place or a type does not fit; the message says which and why.
+    """
+
+    function: Function
+    arguments: Sequence[object]
+    results: Sequence[Result]
+    returns: Returns | None = None
+    cost: Cost = Cost.FAST
+    name: str = ""
+    native: Call = field(init=False, repr=False)
+    """As the extension takes it, columns counted from 0."""
+
+    def __post_init__(self) -> None:
+        compiled = compile_call(self.function, self.arguments, self.results, self.returns)
+        object.__setattr__(self, "native", compiled)
+        devices = {series.hw_id for series in self.series} - {""}
+        of = f" of {devices.pop()}" if len(devices) == 1 else ""
+        object.__setattr__(self, "name", self.name or f"{self.function.name}{of}")
+
+    @property
+    def series(self) -> Sequence[Series]:
+        """In the order of the results."""
+        return [result.series for result in self.results]
+
+
+Probe = FileProbe | CallProbe
+"""What a C lane executes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Poll:
@@ -327,7 +394,7 @@ class Plugin(ABC):
         """Every device that is here now, parents before children."""
 
     @abstractmethod
-    def readings(self, device: Device) -> Iterable[FileProbe | Poll]:
+    def readings(self, device: Device) -> Iterable[Probe | Poll]:
         """What to read of a device; asked once per discovery."""
 
     def events(self) -> Iterable[Event]:

@@ -17,7 +17,7 @@ import pytest
 from contract.machines import MACHINES
 from contract.quality import UNTESTED, problems, tier_of
 from contract.readme import HEADINGS, read_sections, render
-from xinmai.api import Cost, FileProbe, Missing, Plugin, Poll, Series
+from xinmai.api import Cost, FileProbe, Missing, Plugin, Poll, Probe, Series
 from xinmai.catalog import ATTRIBUTES, NATIVE_PREFIX, lookup, refusal
 from xinmai.manifest import GROUP, PluginSource, check_config, find_plugins
 
@@ -51,18 +51,12 @@ def plugin(source: PluginSource, tmp_path: Path) -> Iterator[Plugin]:
     made.close()
 
 
-def _readings(plugin: Plugin) -> list[FileProbe | Poll]:
+def _readings(plugin: Plugin) -> list[Probe | Poll]:
     return [reading for device in plugin.discover() for reading in plugin.readings(device)]
 
 
 def _series(plugin: Plugin) -> list[Series]:
-    found: list[Series] = []
-    for reading in _readings(plugin):
-        if isinstance(reading, FileProbe):
-            found += [entry.series for entry in reading.fields]
-        else:
-            found += reading.series
-    return found
+    return [series for reading in _readings(plugin) for series in reading.series]
 
 
 def test_has_a_machine_to_run_on(source: PluginSource) -> None:
@@ -220,7 +214,8 @@ def test_import_brings_nothing_heavy(source: PluginSource) -> None:
         [sys.executable, "-c", script, source.name], capture_output=True, text=True, check=True
     )
     brought = set(json.loads(done.stdout)) - sys.stdlib_module_names
-    assert brought <= {"xinmai", "xinmai_plugins", "psutil", source.module.split(".")[0]}
+    ours = {"xinmai", "xinmai_native", "xinmai_plugins", source.module.split(".")[0]}
+    assert brought <= {*ours, "psutil"}
 
 
 def test_finding_it_imports_none_of_its_code(source: PluginSource) -> None:

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xinmai.api import Context, Device, FileProbe, Missing, Plugin, Poll, Reading, Reason, Series
+from xinmai.api import Context, Device, Missing, Plugin, Poll, Probe, Reading, Reason, Series
 from xinmai.manifest import check_config, find_plugins
+from xinmai.sampler.plan import ProbeLane
 from xinmai.sampler.pollers import missing_by_errno
 from xinmai_native import LANE_COLUMNS, Lane, Ring, RingReader
 
@@ -130,7 +131,7 @@ class Snapshot:
     """One row of everything a plugin reads."""
 
     devices: Sequence[Device]
-    readings: Sequence[FileProbe | Poll]
+    readings: Sequence[Probe | Poll]
     values: Sequence[tuple[Series, Reading]] = field(default=())
 
     @property
@@ -171,10 +172,10 @@ def _has(attributes: Mapping[str, str], name: str, want: str) -> bool:
 
 
 def snapshot(plugin: Plugin) -> Snapshot:
-    """Discover, declare, and take one row: files by the C lane, polls as a host takes them."""
+    """Discover, declare, and take one row: probes by the C lane, polls as a host takes them."""
     devices = list(plugin.discover())
     readings = [reading for device in devices for reading in plugin.readings(device)]
-    probes = [reading for reading in readings if isinstance(reading, FileProbe)]
+    probes = [reading for reading in readings if isinstance(reading, Probe)]
     polls = [reading for reading in readings if isinstance(reading, Poll)]
     values = [*read_probes(probes)]
     for poll in polls:
@@ -190,14 +191,15 @@ def read_poll(poll: Poll) -> Sequence[Reading]:
         return [missing_by_errno(error.errno)] * len(poll.series)
 
 
-def read_probes(probes: Sequence[FileProbe]) -> list[tuple[Series, Reading]]:
-    """One row of file probes, by a real lane."""
-    fields = [entry for probe in probes for entry in probe.fields]
-    if not fields:
+def read_probes(probes: Sequence[Probe]) -> list[tuple[Series, Reading]]:
+    """One row of probes, by a real lane."""
+    planned = ProbeLane("all", "fast", _PERIOD_NS, list(probes))
+    series = planned.series
+    if not series:
         return []
-    ring = Ring([(LANE_COLUMNS, len(fields), 0, 16, _PERIOD_NS)])
+    ring = Ring([(LANE_COLUMNS, len(series), 0, 16, _PERIOD_NS)])
     reader = RingReader(ring.fd)
-    lane = Lane(ring, 0, _PERIOD_NS, _native(probes))
+    lane = Lane(ring, 0, _PERIOD_NS, planned.native())
     lane.start(time.monotonic_ns())
     deadline_s = time.monotonic() + _PATIENCE_S
     while reader.state(0).committed == 0:
@@ -209,21 +211,4 @@ def read_probes(probes: Sequence[FileProbe]) -> list[tuple[Series, Reading]]:
     missing = {column: Missing(Reason(reason), code) for column, _, reason, code in rows.reasons}
     reader.close()
     ring.close()
-    return [
-        (entry.series, missing.get(column, cells[column * rows.n]))
-        for column, entry in enumerate(fields)
-    ]
-
-
-def _native(probes: Sequence[FileProbe]) -> list[tuple[bytes, list[Any]]]:
-    column, out = 0, []
-    for probe in probes:
-        fields = []
-        for entry in probe.fields:
-            key = entry.key.encode() if entry.key is not None else None
-            series = entry.series
-            bounds = (series.sentinels, series.low, series.high)
-            fields.append((column, key, entry.index, entry.decimals, *bounds))
-            column += 1
-        out.append((os.fsencode(probe.path), fields))
-    return out
+    return [(one, missing.get(column, cells[column * rows.n])) for column, one in enumerate(series)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes.fakesys import Machine, Snapshot, build, read_probes, recorded, snapshot
-from xinmai.api import Cost, FileProbe, Missing, Reason
+from xinmai.api import Cost, FileProbe, Missing, Poll, Reason
 
 ENO1, ENO2 = "mac-3cecef00000a", "mac-3cecef00000b"
 ADAPTER = "ib-b8599f0300aa0001"
@@ -181,7 +181,7 @@ def test_port_that_vanishes_reads_as_lost(machine: Machine) -> None:
     readings = list(plugin.readings(eno1))
     machine.path("/sys/class/net/eno1/operstate").unlink()
     poll = readings[-1]
-    assert not isinstance(poll, FileProbe)
+    assert isinstance(poll, Poll)
     with pytest.raises(FileNotFoundError):
         poll.read()
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xinmai.api import Device, Field, FileProbe, PluginError, Poll, Reading, Series
+from xinmai.api import (
+    CallProbe,
+    Device,
+    Field,
+    FileProbe,
+    PluginError,
+    Poll,
+    Probe,
+    Reading,
+    Series,
+)
+from xinmai.calls.compile import moved
 from xinmai.clock import SECOND_NS
 from xinmai.layout import EVENT_LANE, LaneLayout, Layout
 from xinmai.sampler.selfmetrics import self_series
-from xinmai.sampler.survey import Survey, call_of, refresh_of
+from xinmai.sampler.survey import Survey, refresh_of
 from xinmai_native import LANE_COLUMNS, LANE_RECORDS
+from xinmai_native.calls import Call
 
 SPAN_NS = 30 * SECOND_NS
 RING_BYTES = 8 * 2**20
@@ -18,12 +30,17 @@ EVENT_BYTES = 2048
 EVENT_SLOTS = 256
 MAX_PROBE_LANES = 64
 """Threads of one host; beyond, devices share them."""
+MAX_GROUPS = 64
+"""Of one lane, each with a histogram of its own in the extension."""
+FILES = "files"
+"""Name of the group of all file probes."""
 EVENT_CALLS = ("events", "changed", "discover")
 """What else a plugin is asked, as the event lane's header shows it."""
 _SLOT_HEADER_BYTES = 40
 _MIN_SLOTS = 16
 
 ProbeField = tuple[int, bytes | None, int, int, Sequence[int], int, int]
+NativeProbe = tuple[bytes, list[ProbeField]] | Call
 PeriodOf = Callable[[str, int], int]
 """Period by cost class and refresh, as `HostSettings.period_ns`."""
 OwnReadings = Callable[[Sequence[str]], Sequence[Reading]]
@@ -32,36 +49,52 @@ OwnReadings = Callable[[Sequence[str]], Sequence[Reading]]
 
 @dataclass(slots=True)
 class ProbeLane:
-    """File probes of one period: one C thread reads them all."""
+    """File and call probes of one period: one C thread executes them all."""
 
     name: str
     cost: str
     period_ns: int
-    probes: list[FileProbe] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     """hw_id by probe."""
 
     @property
     def series(self) -> list[Series]:
         """In column order."""
-        return [entry.series for probe in self.probes for entry in probe.fields]
+        return [series for probe in self.probes for series in probe.series]
 
     @property
     def calls(self) -> list[str]:
         """As the ring's header counts them."""
-        return [call_of(probe) for probe in self.probes]
+        return [probe.name for probe in self.probes]
 
-    def native(self) -> list[tuple[bytes, list[ProbeField]]]:
+    @property
+    def calls_library(self) -> bool:
+        """Whether any of it goes into a vendor's library."""
+        return any(isinstance(probe, CallProbe) for probe in self.probes)
+
+    def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
         column = 0
-        out: list[tuple[bytes, list[ProbeField]]] = []
+        out: list[NativeProbe] = []
         for probe in self.probes:
-            fields = []
-            for entry in probe.fields:
-                fields.append(_native_field(column, entry))
-                column += 1
-            out.append((bytes(probe.path), fields))
+            if isinstance(probe, CallProbe):
+                out.append(moved(probe.native, column))
+            else:
+                fields = [_native_field(column + at, one) for at, one in enumerate(probe.fields)]
+                out.append((bytes(probe.path), fields))
+            column += len(probe.series)
         return out
+
+    @property
+    def group_names(self) -> list[str]:
+        """Functions in order of appearance, files as one; beyond the limit they share the last."""
+        return list(dict.fromkeys(_group_name(probe) for probe in self.probes))[:MAX_GROUPS]
+
+    def groups(self) -> list[int]:
+        """Index into `group_names` by probe."""
+        index = {name: at for at, name in enumerate(self.group_names)}
+        return [index.get(_group_name(probe), MAX_GROUPS - 1) for probe in self.probes]
 
 
 @dataclass(slots=True)
@@ -154,13 +187,13 @@ class _Builder:
     probes: dict[str, ProbeLane] = field(default_factory=dict)
     polls: dict[str, PollLane] = field(default_factory=dict)
 
-    def add(self, device: Device, reading: FileProbe | Poll) -> None:
+    def add(self, device: Device, reading: Probe | Poll) -> None:
         cost, refresh_ns = reading.cost.value, refresh_of(reading)
         period_ns = self.period_of(cost, refresh_ns)
         name = cost
         if period_ns != self.period_of(cost, 0):
             name += f"@{period_ns / SECOND_NS:g}s"
-        if isinstance(reading, FileProbe):
+        if isinstance(reading, Probe):
             name += self._suffix(device)
             period_ns *= self.slowed.get(name, 1)
             probes = self.probes.setdefault(name, ProbeLane(name, cost, period_ns))
@@ -236,6 +269,10 @@ def _refuse_doubles(plan: Plan) -> None:
                     f"with {dict(series.attributes)}; give them different attributes"
                 )
             seen.add(key)
+
+
+def _group_name(probe: Probe) -> str:
+    return FILES if isinstance(probe, FileProbe) else probe.function.name
 
 
 def _native_field(column: int, entry: Field) -> ProbeField:

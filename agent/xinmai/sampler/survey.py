@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from xinmai.api import (
     Cost,
     Device,
-    FileProbe,
     Missing,
     Plugin,
     PluginError,
     Poll,
+    Probe,
     Reason,
     Series,
 )
@@ -27,7 +27,7 @@ class Survey:
     """
 
     devices: Sequence[Device]
-    readings: Sequence[tuple[Device, FileProbe | Poll]]
+    readings: Sequence[tuple[Device, Probe | Poll]]
     problems: Sequence[tuple[str, Exception]] = ()
 
 
@@ -43,7 +43,7 @@ def make_survey(plugin: Plugin, without: Mapping[str, Sequence[Series]]) -> Surv
         Exception: discovery failed, or every device did: then the first one's error.
     """
     devices = list(plugin.discover())
-    readings: list[tuple[Device, FileProbe | Poll]] = []
+    readings: list[tuple[Device, Probe | Poll]] = []
     problems: list[tuple[str, Exception]] = []
     for device in devices:
         if device.hw_id in without:
@@ -62,11 +62,11 @@ def make_survey(plugin: Plugin, without: Mapping[str, Sequence[Series]]) -> Surv
 
 def _absent(
     devices: Sequence[Device],
-    readings: Sequence[tuple[Device, FileProbe | Poll]],
+    readings: Sequence[tuple[Device, Probe | Poll]],
     without: Mapping[str, Sequence[Series]],
 ) -> Iterator[tuple[Device, Poll]]:
     """Devices left out, with those of their series that nobody else reads."""
-    claimed = {_key(series) for _, reading in readings for series in series_of(reading)}
+    claimed = {_key(series) for _, reading in readings for series in reading.series}
     for device in devices:
         left = [one for one in without.get(device.hw_id, ()) if _key(one) not in claimed]
         if left:
@@ -78,18 +78,18 @@ def _key(series: Series) -> tuple[str, str, frozenset[tuple[str, str]]]:
 
 
 def _allowed(
-    device: Device, reading: FileProbe | Poll, without: Mapping[str, Sequence[Series]]
-) -> Iterator[tuple[Device, FileProbe | Poll]]:
-    if not isinstance(reading, FileProbe | Poll):
-        raise PluginError(f"device {device.hw_id}: {reading!r} is neither a FileProbe nor a Poll")
+    device: Device, reading: Probe | Poll, without: Mapping[str, Sequence[Series]]
+) -> Iterator[tuple[Device, Probe | Poll]]:
+    if not isinstance(reading, Probe | Poll):
+        raise PluginError(f"device {device.hw_id}: {reading!r} is no FileProbe, CallProbe or Poll")
     if isinstance(reading, Poll) and reading.cost is Cost.FAST:
         raise PluginError(
             f"poll {reading.name}: cost fast needs a probe, Python polls are slow or rare"
         )
-    if not series_of(reading):
+    if not reading.series:
         return
-    name = call_of(reading)
-    yield device, _left_out(name, series_of(reading)) if name in without else reading
+    name = reading.name
+    yield device, _left_out(name, reading.series) if name in without else reading
 
 
 def _left_out(name: str, series: Sequence[Series]) -> Poll:
@@ -98,18 +98,6 @@ def _left_out(name: str, series: Sequence[Series]) -> Poll:
     return Poll(f"left out: {name}", series, lambda: missing)
 
 
-def series_of(reading: FileProbe | Poll) -> Sequence[Series]:
-    """Its columns, in order."""
-    if isinstance(reading, FileProbe):
-        return [entry.series for entry in reading.fields]
-    return reading.series
-
-
-def call_of(reading: FileProbe | Poll) -> str:
-    """As an operator sees it when it hangs."""
-    return str(reading.path) if isinstance(reading, FileProbe) else reading.name
-
-
-def refresh_of(reading: FileProbe | Poll) -> int:
+def refresh_of(reading: Probe | Poll) -> int:
     """After how long one of its values can be new, 0 where that is not known of all."""
-    return min(series.refresh_ns or 0 for series in series_of(reading))
+    return min(series.refresh_ns or 0 for series in reading.series)

@@ -16,6 +16,7 @@ from xinmai.api import (
     Plugin,
     PluginError,
     Poll,
+    Probe,
     Reading,
     Reason,
     Series,
@@ -38,7 +39,7 @@ from xinmai_native import LANE_RECORDS, Ring, RingReader
 SECOND = 1_000_000_000
 SETTINGS = HostSettings(Path("/"), CadenceConfig(), PluginConfig())
 
-Declared = tuple[Device, FileProbe | Poll]
+Declared = tuple[Device, Probe | Poll]
 
 
 def series(name: str, device: str = "", refresh_ns: int | None = None) -> Series:
@@ -258,7 +259,7 @@ class Declares(Plugin):
     def discover(self) -> Iterable[Device]:
         return [Device(hw_id) for hw_id in self.given]
 
-    def readings(self, device: Device) -> Iterable[FileProbe | Poll]:
+    def readings(self, device: Device) -> Iterable[Probe | Poll]:
         for reading in self.given[device.hw_id]:
             if isinstance(reading, Exception):
                 raise reading
