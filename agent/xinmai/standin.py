@@ -24,6 +24,7 @@ FLAGS: Final = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-
 BUILD_S: Final = 120.0
 DEFAULT_DEVICES: Final = 8
 MAX_DEVICES: Final = 128
+T0: Final = "XINMAI_STANDIN_T0_NS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +170,10 @@ def environment(wanted: Sequence[Wanted], t0_mono_ns: int) -> dict[str, str]:
     """Variables for the processes that will load the libraries.
 
     Args:
-        t0_mono_ns: CLOCK_MONOTONIC of the scenarios' second 0, for all processes to share.
+        t0_mono_ns: CLOCK_MONOTONIC of the scenarios' second 0, for all processes to share; what
+            the environment says goes before it.
     """
-    out = {"XINMAI_STANDIN_T0_NS": str(t0_mono_ns)}
+    out = {T0: os.environ.get(T0) or str(t0_mono_ns)}
     for entry in wanted:
         out[f"XINMAI_STANDIN_{entry.stand_in.name.upper()}_DEVICES"] = str(entry.devices)
     return out

@@ -111,9 +111,14 @@ enum xs_status xs_pass(unsigned device, enum xs_quantity place, struct xs_readin
 {
     const struct xs_scenario *scenario = xs_current();
     int64_t now_ns = xs_now_ns();
+    enum xs_status status;
 
     *reading = (struct xs_reading){0, 0};
-    return scenario == NULL ? XS_UNINITIALIZED : act(scenario, device, place, 0, &now_ns, reading);
+    if (scenario == NULL)
+        return XS_UNINITIALIZED;
+    status = act(scenario, device, place, 0, &now_ns, reading);
+    /* Nothing is read that could be without a value. */
+    return status == XS_SENTINEL ? XS_OK : status;
 }
 
 unsigned xs_index_count(unsigned device, enum xs_quantity quantity)

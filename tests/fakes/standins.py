@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,3 +85,8 @@ def child(
 def hours_ago(hours: float) -> str:
     """Second 0 of a scenario that has been running for so long."""
     return str(time.monotonic_ns() - int(hours * HOUR_NS))
+
+
+def own_copy(directory: Path) -> Path:
+    """A library that shares no state with any other of this process: a file of its own."""
+    return Path(shutil.copy(library(), directory / library().name))

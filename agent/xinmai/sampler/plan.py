@@ -127,6 +127,7 @@ class Plan:
     devices: Sequence[Device]
     probes: Sequence[ProbeLane]
     polls: Sequence[PollLane]
+    stand_in: bool = False
 
     @property
     def lanes(self) -> list[ProbeLane | PollLane]:
@@ -171,7 +172,7 @@ class Plan:
             plugin=self.plugin,
             generation=generation,
             ring_id=ring_id,
-            stand_in=False,
+            stand_in=self.stand_in,
             devices=tuple(self.devices),
             series=tuple(series),
             lanes=tuple(lanes),
@@ -241,7 +242,7 @@ def make_plan(
     names = plan.lane_names()
     own = Poll("self", self_series(plugin, names), lambda: own_readings(names))
     lane = PollLane("self", "", period_of("", 0), [own], [""])
-    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, lane])
+    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, lane], survey.stand_in)
 
 
 def _build(

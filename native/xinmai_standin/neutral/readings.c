@@ -100,6 +100,9 @@ XS_EXPORT nsdkReturn_t nsdkDeviceGetThrottle(nsdkDevice_t handle, nsdkThrottle *
         code = nsdk_read_u32(device, XS_THROTTLE, 0, 1, &bits);
     if (code != NSDK_SUCCESS)
         return code;
+    /* No number of a bit field could say it. */
+    if (bits == NSDK_NO_VALUE_U32)
+        return NSDK_NOT_SUPPORTED;
     *throttle = (nsdkThrottle){bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 3 & 1, 0, 3};
     return NSDK_SUCCESS;
 }
