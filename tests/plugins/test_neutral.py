@@ -11,7 +11,7 @@ import pytest
 from fakes.fakesys import Machine, snapshot
 from fakes.standins import hours_ago, own_copy, variables
 from running import eventually
-from xinmai.api import Missing, Plugin, Reason, Unavailable
+from xinmai.api import Event, Missing, Plugin, Reason, Unavailable
 
 STEADY = """
 devices 3
@@ -164,7 +164,8 @@ def test_a_field_that_fails_costs_no_other_of_the_call(opened: Open) -> None:
 def test_lost_device_hides_no_other(opened: Open) -> None:
     plugin = opened(STEADY + "at 1s device 1 lost\n")
     devices = list(plugin.discover())
-    eventually(lambda: not plugin.changed() and _is_lost(plugin, devices[1].hw_id), True)
+    eventually(lambda: _is_lost(plugin, devices[1].hw_id), "the loss")
+    assert not plugin.changed()
     taken = snapshot(plugin)
     assert list(taken.devices) == devices
     gone = {value for series, value in taken.values if series.hw_id == devices[1].hw_id}
@@ -183,7 +184,7 @@ def _is_lost(plugin: Plugin, hw_id: str) -> bool:
 def test_a_device_that_is_back_is_read_again(opened: Open) -> None:
     plugin = opened(STEADY + "at 1s..1500ms device 1 lost\n")
     devices = list(plugin.discover())
-    eventually(plugin.changed, True)
+    eventually(plugin.changed, "a change of devices")
     taken = snapshot(plugin)
     assert list(taken.devices) == devices
     assert taken.one("hw.power", devices[1].hw_id, accel_power_scope="chip") == 101.5
@@ -193,7 +194,7 @@ def test_a_device_that_is_back_is_read_again(opened: Open) -> None:
 def test_a_device_that_comes_later_changes_the_devices(opened: Open) -> None:
     plugin = opened(STEADY + "at 0s..1s device 2 absent\n")
     assert len(list(plugin.discover())) == 2
-    eventually(plugin.changed, True)
+    eventually(plugin.changed, "a change of devices")
     assert len(list(plugin.discover())) == 3
     assert not plugin.changed()
 
@@ -210,13 +211,13 @@ def test_a_device_without_identity_is_left_out_once(
 def test_events_carry_device_and_code(opened: Open) -> None:
     plugin = opened(STEADY + 'at 300ms device 2 event 79 "fell off the bus"\n')
     devices = list(plugin.discover())
-    found = []
+    found: list[Event] = []
 
     def seen() -> bool:
         found.extend(plugin.events())
         return bool(found)
 
-    eventually(seen, True)
+    eventually(seen, "the event")
     event = found[0]
     assert (event.code, event.message) == ("79", "fell off the bus")
     assert event.hw_id == devices[2].hw_id
