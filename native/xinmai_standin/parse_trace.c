@@ -34,10 +34,10 @@ static int add_point(struct xs_line *line, struct xs_trace *trace, int64_t t_ns,
 static int parse_steps(struct xs_line *line, struct xs_trace *trace)
 {
     int64_t value, t_ns;
+    char *word, *time;
 
-    while (line->at < line->n && strchr(line->words[line->at], '@') != NULL) {
-        char *word = line->words[line->at++], *time = strchr(word, '@');
-
+    while (line->at < line->n && (time = strchr(line->words[line->at], '@')) != NULL) {
+        word = line->words[line->at++];
         *time++ = '\0';
         if (xs_word_number(line, word, &value) != 0 || xs_word_duration(line, time, &t_ns) != 0 ||
             add_point(line, trace, t_ns, value) != 0)

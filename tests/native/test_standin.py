@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.standins import child, hours_ago
+from fakes.standins import ROOT, child, hours_ago
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -252,6 +252,14 @@ def test_a_bad_scenario_fails_init_with_its_line(tmp_path: Path) -> None:
     assert done.stdout.startswith("999 ")
     assert 'scenario.txt:2: no quantity "powr"; there are power, ' in done.stdout
     assert "scenario.txt:2" in done.stderr
+
+
+def test_the_documented_scenario_is_understood(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "plugin" / "standin.md").read_text("utf-8")
+    scenario = page.split("\n```\n")[2]
+    assert scenario.startswith("devices 4\n")
+    assert "hang power" in scenario
+    run(tmp_path, scenario, "assert power(handle(0))[0] == 0")
 
 
 def test_nothing_is_read_before_init_and_after_shutdown(tmp_path: Path) -> None:
