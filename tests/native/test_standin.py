@@ -94,6 +94,21 @@ def test_a_crash_kills_the_process_in_that_call(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGSEGV, "(0, 100000)\n")
 
 
+def test_a_crash_kills_though_its_thread_blocks_the_signal(tmp_path: Path) -> None:
+    script = """
+import signal
+def call():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    power(handle(0))
+thread = threading.Thread(target=call)
+thread.start()
+thread.join()
+print("never")
+"""
+    done = child(tmp_path, QUIET + "at 0s device 0 crash BUS power\n", script)
+    assert (done.returncode, done.stdout) == (-signal.SIGBUS, "")
+
+
 def test_a_leak_grows_with_every_call(tmp_path: Path) -> None:
     run(
         tmp_path,
