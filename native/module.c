@@ -5,6 +5,7 @@
 #include "call.h"
 #include "clock.h"
 #include "crc32c.h"
+#include "histogram.h"
 #include "rollup.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ PyMethodDef xm_py_lane_methods[] = {
     {"stop", KEYWORDS(xm_py_lane_stop), "End and join the thread; False if it is stuck."},
     {"set_period", KEYWORDS(xm_py_lane_set_period), "Change the period from the next tick on."},
     {"trampled", xm_py_lane_trampled, METH_NOARGS, "Probes that wrote over a canary."},
+    {"histograms", xm_py_lane_histograms, METH_NOARGS, "(lateness, duration, [group])."},
     {"cpu_ns", xm_py_lane_cpu_ns, METH_NOARGS, "CPU time of the lane's thread."},
     {NULL, NULL, 0, NULL},
 };
@@ -37,6 +39,12 @@ PyMethodDef xm_py_reader_methods[] = {
     {"windows", KEYWORDS(xm_py_reader_windows), "Rows rolled up into closed windows."},
     {"records", KEYWORDS(xm_py_reader_records), "Opaque records."},
     {"close", xm_py_reader_close, METH_NOARGS, "Unmap."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef xm_py_gate_methods[] = {
+    {"enter", KEYWORDS(xm_py_gate_enter), "Wait until nobody else is inside."},
+    {"leave", xm_py_gate_leave, METH_NOARGS, "Let the next one in."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -128,6 +136,7 @@ static PyMethodDef methods[] = {
     {"crc32c", crc32c, METH_VARARGS, "CRC-32C, continued from a value."},
     {"pack", xm_py_column_pack, METH_VARARGS, "Pack int64 columns."},
     {"unpack", xm_py_column_unpack, METH_VARARGS, "Unpack int64 columns."},
+    {"histogram_bounds", xm_py_histogram_bounds, METH_NOARGS, "Upper bounds of the buckets, ns."},
     {"reference_loop", reference_loop, METH_VARARGS, "The yardstick of a lane's cost."},
     {NULL, NULL, 0, NULL},
 };
@@ -158,7 +167,8 @@ static int add_constants(PyObject *module)
         PyModule_AddIntConstant(module, "KIND_GAUGE", XM_ROLLUP_GAUGE) != 0 ||
         PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
         PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0 ||
-        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0)
+        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0 ||
+        PyModule_AddIntConstant(module, "HISTOGRAM_BUCKETS", XM_HISTOGRAM_BUCKETS) != 0)
         return -1;
     return 0;
 }
@@ -211,8 +221,9 @@ static int add_all(PyObject *module)
     state->ring = add_type(module, &xm_py_ring_spec);
     state->lane = add_type(module, &xm_py_lane_spec);
     state->reader = add_type(module, &xm_py_reader_spec);
+    state->gate = add_type(module, &xm_py_gate_spec);
     if (state->lane_state == NULL || state->rows == NULL || state->windows == NULL ||
-        state->ring == NULL || state->lane == NULL || state->reader == NULL)
+        state->ring == NULL || state->lane == NULL || state->reader == NULL || state->gate == NULL)
         return -1;
     return add_constants(module);
 }
@@ -228,6 +239,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->ring);
     Py_VISIT(state->lane);
     Py_VISIT(state->reader);
+    Py_VISIT(state->gate);
     return 0;
 }
 
@@ -242,6 +254,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->ring);
     Py_CLEAR(state->lane);
     Py_CLEAR(state->reader);
+    Py_CLEAR(state->gate);
     return 0;
 }
 

@@ -50,25 +50,46 @@ static int check_lane(const struct xm_ring *ring, long long index)
     return -1;
 }
 
-static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index,
-                  long long period_ns, PyObject *probes, int priority)
-{
-    struct xm_py_builder builder = {0};
-    int rc;
+/* What a Lane is made of. */
+struct wanted {
+    PyObject *ring;
+    long long index;
+    long long period_ns;
+    PyObject *probes;
+    int priority;
+    PyObject *gate;
+    PyObject *groups; /* NULL: none given */
+};
 
-    if (check_lane(ring, index) != 0 || check_period(period_ns) != 0)
+static int check_wanted(const struct wanted *wanted, const struct xm_py_state *state,
+                        const struct xm_ring *ring)
+{
+    if (check_lane(ring, wanted->index) != 0 || check_period(wanted->period_ns) != 0)
         return -1;
-    if (priority < 0 || priority > 99) {
-        PyErr_Format(PyExc_ValueError, "fifo_priority %d is not 0 to 99", priority);
+    if (wanted->priority < 0 || wanted->priority > 99) {
+        PyErr_Format(PyExc_ValueError, "fifo_priority %d is not 0 to 99", wanted->priority);
         return -1;
     }
-    builder.columns = ring->lane[index].geometry.columns;
-    rc = xm_py_work_parse(probes, &builder);
+    if (wanted->gate != Py_None && !PyObject_TypeCheck(wanted->gate, state->gate)) {
+        PyErr_Format(PyExc_TypeError, "gate is a Gate or None, not %R", wanted->gate);
+        return -1;
+    }
+    return 0;
+}
+
+static int create(struct xm_py_lane *self, struct xm_ring *ring, const struct wanted *wanted)
+{
+    struct xm_py_builder builder = {.columns = ring->lane[wanted->index].geometry.columns};
+    int rc = xm_py_work_parse(wanted->probes, wanted->groups, &builder);
+
     /* Again: iterating over the probes ran foreign code. */
     if (rc == 0)
-        rc = check_lane(ring, index);
+        rc = check_lane(ring, wanted->index);
+    if (rc == 0 && wanted->gate != Py_None)
+        xm_work_set_gate(builder.work, ((struct xm_py_gate *)wanted->gate)->gate);
     if (rc == 0) {
-        rc = xm_lane_create(ring, (uint32_t)index, period_ns, builder.work, priority, &self->lane);
+        rc = xm_lane_create(ring, (uint32_t)wanted->index, wanted->period_ns, builder.work,
+                            wanted->priority, &self->lane);
         if (rc != 0) {
             errno = -rc;
             PyErr_SetFromErrno(PyExc_OSError);
@@ -82,27 +103,28 @@ static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index
 
 static PyObject *new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"ring", "lane", "period_ns", "probes", "fifo_priority", NULL};
+    static char *names[] = {"ring",          "lane", "period_ns", "probes",
+                            "fifo_priority", "gate", "groups",    NULL};
     struct xm_py_state *state = PyType_GetModuleState(type);
-    long long index, period_ns;
-    PyObject *ring, *probes, *self;
+    struct wanted wanted = {.gate = Py_None};
     struct xm_ring *held;
-    int priority = 0;
+    PyObject *self;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LLO|i:Lane", names, state->ring, &ring,
-                                     &index, &period_ns, &probes, &priority))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LLO|iOO:Lane", names, state->ring,
+                                     &wanted.ring, &wanted.index, &wanted.period_ns, &wanted.probes,
+                                     &wanted.priority, &wanted.gate, &wanted.groups))
+        return NULL;
+    held = ((struct xm_py_ring *)wanted.ring)->ring;
+    if (check_wanted(&wanted, state, held) != 0)
         return NULL;
     self = xm_py_new(type);
     if (self == NULL)
         return NULL;
     /* Held meanwhile: iterating over the arguments runs code that may close the ring. */
-    held = ((struct xm_py_ring *)ring)->ring;
-    if (held != NULL)
-        xm_ring_hold(held);
-    if (create((struct xm_py_lane *)self, held, index, period_ns, probes, priority) != 0)
+    xm_ring_hold(held);
+    if (create((struct xm_py_lane *)self, held, &wanted) != 0)
         Py_CLEAR(self);
-    if (held != NULL)
-        xm_ring_drop(held);
+    xm_ring_drop(held);
     return self;
 }
 
@@ -187,7 +209,7 @@ PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused)
     for (size_t i = 0; list != NULL && i < work->calls->n; i++) {
         PyObject *index;
 
-        if (!xm_call_is_trampled(&work->calls->call[i]))
+        if (!xm_call_is_trampled(work->calls, i))
             continue;
         index = PyLong_FromUnsignedLongLong(work->call_index[i]);
         if (index == NULL || PyList_Append(list, index) != 0)
@@ -195,6 +217,48 @@ PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused)
         Py_XDECREF(index);
     }
     return list;
+}
+
+static PyObject *histogram_bytes(const struct xm_histogram *histogram)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, sizeof(*histogram));
+
+    if (bytes != NULL) {
+        uint64_t *counts = (uint64_t *)(void *)PyBytes_AsString(bytes);
+
+        for (uint32_t i = 0; i < XM_HISTOGRAM_BUCKETS; i++)
+            counts[i] = xm_histogram_read(histogram, i);
+    }
+    return bytes;
+}
+
+PyObject *xm_py_lane_histograms(PyObject *self, PyObject *unused)
+{
+    const struct xm_work *work = xm_lane_work(lane_of(self));
+    PyObject *groups = PyList_New((Py_ssize_t)work->n_groups);
+
+    (void)unused;
+    for (size_t i = 0; groups != NULL && i < work->n_groups; i++) {
+        PyObject *bytes = histogram_bytes(&work->groups[i]);
+
+        if (bytes == NULL || PyList_SetItem(groups, (Py_ssize_t)i, bytes) != 0)
+            Py_CLEAR(groups);
+    }
+    if (groups == NULL)
+        return NULL;
+    return Py_BuildValue("NNN", histogram_bytes(work->lateness), histogram_bytes(work->duration),
+                         groups);
+}
+
+PyObject *xm_py_histogram_bounds(PyObject *module, PyObject *unused)
+{
+    uint64_t bounds[XM_HISTOGRAM_BUCKETS];
+
+    (void)module;
+    (void)unused;
+    for (uint32_t i = 0; i < XM_HISTOGRAM_BUCKETS; i++)
+        bounds[i] = xm_histogram_bound(i);
+    return PyBytes_FromStringAndSize((const char *)bounds, sizeof(bounds));
 }
 
 static PyType_Slot slots[] = {

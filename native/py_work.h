@@ -16,8 +16,8 @@ struct xm_py_builder {
 
 /* Both leave a Python exception and return -1 where an argument is wrong. */
 
-/* Fill work, which is the caller's also after a failure, as is taken. */
-int xm_py_work_parse(PyObject *probes, struct xm_py_builder *builder);
+/* Fill work, which is the caller's also after a failure, as is taken. `groups` may be NULL. */
+int xm_py_work_parse(PyObject *probes, PyObject *groups, struct xm_py_builder *builder);
 
 int xm_py_file_parse(PyObject *item, struct xm_py_builder *builder, struct xm_probe *probe);
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -285,18 +286,21 @@ class CallProbe:
     name: str = ""
     native: Call = field(init=False, repr=False)
     """As the extension takes it, columns counted from 0."""
+    series: Sequence[Series] = field(init=False, repr=False)
+    """In the order of the results; each names the function as its source."""
 
     def __post_init__(self) -> None:
         compiled = compile_call(self.function, self.arguments, self.results, self.returns)
         object.__setattr__(self, "native", compiled)
+        object.__setattr__(self, "series", [self._sourced(one.series) for one in self.results])
         devices = {series.hw_id for series in self.series} - {""}
         of = f" of {devices.pop()}" if len(devices) == 1 else ""
         object.__setattr__(self, "name", self.name or f"{self.function.name}{of}")
 
-    @property
-    def series(self) -> Sequence[Series]:
-        """In the order of the results."""
-        return [result.series for result in self.results]
+    def _sourced(self, series: Series) -> Series:
+        """A library may have another version of the function than `metrics.toml` says."""
+        named = re.search(rf"\b{re.escape(self.function.name)}\b", series.native)
+        return series if named else replace(series, native=self.function.name)
 
 
 Probe = FileProbe | CallProbe

@@ -2,11 +2,13 @@
 
 from xinmai_native._core import (
     CANARY_CODE,
+    HISTOGRAM_BUCKETS,
     KIND_FLOAT,
     KIND_GAUGE,
     KIND_LAST,
     LANE_COLUMNS,
     LANE_RECORDS,
+    Gate,
     Lane,
     LaneState,
     Ring,
@@ -16,6 +18,7 @@ from xinmai_native._core import (
     Windows,
     clock,
     crc32c,
+    histogram_bounds,
     pack,
     reference_loop,
     unpack,
@@ -23,11 +26,13 @@ from xinmai_native._core import (
 
 __all__ = [
     "CANARY_CODE",
+    "HISTOGRAM_BUCKETS",
     "KIND_FLOAT",
     "KIND_GAUGE",
     "KIND_LAST",
     "LANE_COLUMNS",
     "LANE_RECORDS",
+    "Gate",
     "Lane",
     "LaneState",
     "Ring",
@@ -37,6 +42,7 @@ __all__ = [
     "Windows",
     "clock",
     "crc32c",
+    "histogram_bounds",
     "pack",
     "reference_loop",
     "unpack",

@@ -22,6 +22,9 @@ KIND_LAST: Final[int]
 CANARY_CODE: Final[int]
 """Code (with vendor_error) of a call's results after it wrote over the canary behind a buffer."""
 
+HISTOGRAM_BUCKETS: Final[int]
+"""Buckets of durations, eight per octave up to 2**36 ns; the last one also holds all beyond."""
+
 class RingError(Exception):
     """The shared memory is not a ring of this version, or its header is damaged or hostile."""
 
@@ -35,7 +38,8 @@ class LaneState(NamedTuple):
     call: int
     """Index of the probe or poll that runs now, -1 when none does."""
     since_ns: int
-    """CLOCK_MONOTONIC begin of the row that `call` belongs to, 0 when none runs."""
+    """CLOCK_MONOTONIC begin of the row that `call` belongs to, of the call itself where it is one
+    of a function's; 0 when none runs."""
     scheduled_ns: int
     """Scheduled time of the newest committed row, 0 before the first."""
     begin_ns: int
@@ -137,6 +141,28 @@ class Ring:
         """Unmap and close the descriptor. A running Lane keeps the mapping alive."""
 
 @final
+class Gate:
+    """One at a time for whatever calls a library that is not thread-safe: lanes and Python.
+
+    Who has waited for a millisecond is next, in the order of coming. A thread that ends inside
+    leaves the gate closed.
+    """
+
+    def __init__(self) -> None: ...
+    def enter(self, timeout_ns: int) -> bool:
+        """Wait, without the GIL, until nobody else is inside; False when the time is over.
+
+        Raises:
+            RuntimeError: this thread is inside already.
+        """
+    def leave(self) -> None:
+        """Let the next one in.
+
+        Raises:
+            RuntimeError: this thread is not inside.
+        """
+
+@final
 class Lane:
     """One C thread that reads files and calls functions at absolute deadlines into a ring lane.
 
@@ -157,6 +183,9 @@ class Lane:
             and compared as such. A column has at most one field or result; one without reads as
             unsupported. At most the first 64 KiB of a file are looked at.
         fifo_priority: SCHED_FIFO priority, 0 for the default policy.
+        gate: entered around each call, not around files. While the lane waits for it the ring's
+            header names no call.
+        groups: per probe the histogram its durations go to, 0 to 63; empty: 0 for all.
 
     A failing open or read gives a reason by errno: ENOENT, ENODEV, ENXIO device_lost; EACCES,
     EPERM no_permission; EINVAL, EOPNOTSUPP, ENODATA, ENOTTY unsupported; EAGAIN not_yet;
@@ -187,6 +216,8 @@ class Lane:
             | tuple[bytes, Sequence[tuple[int, bytes | None, int, int, Sequence[int], int, int]]]
         ],
         fifo_priority: int = 0,
+        gate: Gate | None = None,
+        groups: Sequence[int] = (),
     ) -> None: ...
     def start(self, first_ns: int = 0) -> None:
         """Start the thread; rows are due at `first_ns` + k * period.
@@ -199,15 +230,22 @@ class Lane:
             OSError: no thread, or no right to the SCHED_FIFO priority.
         """
     def stop(self, timeout_ns: int) -> bool:
-        """Ask the thread to end and join it; False if it is still inside a read after the time.
+        """Ask the thread to end and join it; False if it is inside a read or call after the time.
 
-        A thread that never comes back keeps its memory and descriptors. After True the lane may
-        be started again.
+        A thread that never comes back keeps its memory, descriptors and gate. A row that waits
+        at the gate is given up. After True the lane may be started again.
         """
     def set_period(self, period_ns: int) -> None:
         """Change the period from the next tick on; the ring's header follows.
 
         The next row is due at the first time of the new grid after now.
+        """
+    def histograms(self) -> tuple[bytes, bytes, list[bytes]]:
+        """(lateness, duration, durations per group) since the Lane was made, at any time.
+
+        Each is uint64[HISTOGRAM_BUCKETS] of counts: how late each row began, how long it took,
+        and, per group up to the highest one, how long each read or call took, without the wait
+        for the gate. Counts are read one by one while the lane goes on.
         """
     def trampled(self) -> list[int]:
         """Indices of the probes that wrote over a canary and are not called any more."""
@@ -265,6 +303,9 @@ def clock() -> tuple[int, int, int, int]:
 
     error_ns bounds how far apart the three reads were.
     """
+
+def histogram_bounds() -> bytes:
+    """uint64[HISTOGRAM_BUCKETS]: the greatest number of ns that each bucket counts."""
 
 def crc32c(data: Buffer, value: int = 0, /) -> int:
     """CRC-32C (Castagnoli, RFC 3720), continued from `value`."""

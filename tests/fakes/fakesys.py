@@ -24,6 +24,7 @@ from xinmai.api import Context, Device, Missing, Plugin, Poll, Probe, Reading, R
 from xinmai.manifest import check_config, find_plugins
 from xinmai.sampler.plan import ProbeLane
 from xinmai.sampler.pollers import missing_by_errno
+from xinmai.values import native_number
 from xinmai_native import LANE_COLUMNS, Lane, Ring, RingReader
 
 RECORDED = Path(__file__).parent.parent / "plugins" / "recorded"
@@ -211,4 +212,7 @@ def read_probes(probes: Sequence[Probe]) -> list[tuple[Series, Reading]]:
     missing = {column: Missing(Reason(reason), code) for column, _, reason, code in rows.reasons}
     reader.close()
     ring.close()
-    return [(one, missing.get(column, cells[column * rows.n])) for column, one in enumerate(series)]
+    return [
+        (one, missing.get(column, native_number(cells[column * rows.n], one.type)))
+        for column, one in enumerate(series)
+    ]

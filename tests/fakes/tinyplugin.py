@@ -61,7 +61,8 @@ import time
 from pathlib import Path
 
 from xinmai.api import (
-    Cost, Device, Event, Field, FileProbe, Missing, Plugin, PluginError, Poll, Reason, Unavailable,
+    CallProbe, Cost, Device, Event, Field, FileProbe, Function, Missing, Out, Plugin, PluginError,
+    Poll, Reason, Result, Unavailable,
 )
 
 
@@ -146,6 +147,39 @@ HANGS_WHEN_TOLD = """
         power = self.context.metrics["power"].of(device)
         yield Poll(f"power of {device.hw_id}", [power], lambda: self._power(device))
 """
+
+CALLS_A_LIBRARY = """
+    def open(self):
+        import cffi
+        self._ffi = cffi.FFI()
+        self._ffi.cdef(self.context.text("/tinysdk.h"))
+        self._lib = self._ffi.dlopen(str(self.context.path("/libtinysdk.so")))
+        self._lib.tsdk_init(str(self.context.root).encode())
+
+    def discover(self):
+        return [Device(hw_id=f"card-{index}", index=index) for index in range(2)]
+
+    def readings(self, device):
+        metrics = self.context.metrics
+        handle = self._ffi.new("tsdk_device_t *")
+        self._lib.tsdk_get_handle(device.index, handle)
+        power = Function.from_cffi(self._ffi, self._lib, "tsdk_get_power_v2", "tsdk_get_power")
+        yield CallProbe(power, [handle[0], Out()], [Result(metrics["power"].of(device))])
+        jobs = metrics["jobs"].of(device)
+        yield Poll(f"jobs of {device.hw_id}", [jobs], lambda: [self._lib.tsdk_count()])
+"""
+"""Two cards of `tinysdk`, put under the root by `fakes.clib.put`; `hang-1` hangs the second."""
+
+WRITES_BEYOND = """
+    def readings(self, device):
+        handle = self._ffi.new("tsdk_device_t *")
+        self._lib.tsdk_get_handle(device.index, handle)
+        for name, key in (("tsdk_get_name", "temperature"), ("tsdk_get_power", "power")):
+            function = Function.from_cffi(self._ffi, self._lib, name)
+            result = Result(self.context.metrics[key].of(device))
+            yield CallProbe(function, [handle[0], Out()], [result])
+"""
+"""In place of the readings of CALLS_A_LIBRARY."""
 
 CRASHES_WHEN_TOLD = """
     def _power(self):

@@ -1,6 +1,7 @@
 """The C tests: small programs, built by tests/native/c/Makefile.
 
-XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well.
+XINMAI_SANITIZE=1 runs them under the address, undefined-behaviour and thread sanitizers as well;
+XINMAI_KILLS=10000 kills a producer so many times at random.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ TIMEOUT_S = 110
 
 # Every program with its arguments; those with threads run under the thread sanitizer too.
 PROGRAMS: dict[str, list[str]] = {
+    "call": [],
     "column": [],
-    "crash": ["300"],
+    "crash": [os.environ.get("XINMAI_KILLS", "300")],
     "crc32c": [],
+    "gate": [],
+    "histogram": [],
     "hostile": ["20000"],
     "lane": [],
     "parse": [],
@@ -29,7 +33,7 @@ PROGRAMS: dict[str, list[str]] = {
     "ring": [],
     "standin": [],
 }
-THREADED = ["lane", "probe", "race", "ring", "standin"]
+THREADED = ["gate", "histogram", "lane", "probe", "race", "ring", "standin"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"
@@ -66,6 +70,12 @@ def test_table_holds_each_program() -> None:
     assert sources == set(PROGRAMS) == set(line.split()[2:])
 
 
+@pytest.mark.fault("A6")
+@pytest.mark.fault("A17")
+def test_calls_give_a_value_or_a_reason() -> None:
+    run("call")
+
+
 @pytest.mark.statement("COL-1")
 @pytest.mark.statement("COL-2")
 @pytest.mark.statement("COL-3")
@@ -82,6 +92,15 @@ def test_producer_may_die_at_each_store() -> None:
 
 def test_crc32c_by_hardware_and_table() -> None:
     run("crc32c")
+
+
+def test_gate_lets_one_in_and_nobody_starve() -> None:
+    run("gate")
+
+
+@pytest.mark.fault("A12")
+def test_durations_are_counted_in_eighths_of_an_octave() -> None:
+    run("histogram")
 
 
 @pytest.mark.statement("RING-7")

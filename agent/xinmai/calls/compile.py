@@ -219,9 +219,6 @@ def _decimals(result: Result, numbers: Sequence[native.Load]) -> int:
         raise Mistake(f"decimals={given} is for floats, and this is an integer; use the scale")
     if not 0 <= (given or 0) <= MAX_DECIMALS:
         raise Mistake(f"decimals={given}, 0 to {MAX_DECIMALS} are allowed")
-    is_product = result.factor is not None and numbers[-1].type in native.FLOAT_TYPES
-    if given and len(floats) < len(numbers) and not is_product:
-        raise Mistake("decimals would be for some values of by_tag only; give 0, or two series")
     return given or 0
 
 

@@ -129,12 +129,14 @@ def _signature(name: str, result: CType, parameters: Sequence[CType], more: str 
 
 def _refuse(name: str, result: CType, parameters: Sequence[CType], *, more: bool = False) -> None:
     why = [*_why_not(result, "returns"), *_each_why_not(parameters)]
-    if more:
-        why.insert(0, "has a variable number of arguments")
     if len(parameters) > MAX_ARGUMENTS:
         why.append(f"has {len(parameters)} arguments, a lane passes {MAX_ARGUMENTS} at most")
+    # cffi says so of what takes a union by value as well, which is then the better reason.
+    is_variadic = more and not why
+    if is_variadic:
+        why.append("has a variable number of arguments")
     if why:
-        signature = _signature(name, result, parameters, ", ..." if more else "")
+        signature = _signature(name, result, parameters, ", ..." if is_variadic else "")
         raise PluginError(f"{signature} {why[0]}, which no lane can call; {_INSTEAD}")
 
 

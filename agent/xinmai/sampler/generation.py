@@ -15,6 +15,7 @@ from xinmai.clock import SECOND_NS
 from xinmai.sampler.plan import EVENT_BYTES, EVENT_CALLS, OwnReadings, Plan
 from xinmai.sampler.pollers import Poller
 from xinmai.sampler.selfmetrics import SelfMeter
+from xinmai.sampler.serial import Turns
 from xinmai_native import Lane, Ring, RingReader
 
 
@@ -24,10 +25,15 @@ class Generation:
     Args:
         make: arranges the plan, given what reads the host's own series.
         number: grows within a host.
+        turns: of whatever goes into the plugin's library.
     """
 
     def __init__(
-        self, make: Callable[[OwnReadings], Plan], number: int, log: logging.Logger
+        self,
+        make: Callable[[OwnReadings], Plan],
+        number: int,
+        log: logging.Logger,
+        turns: Turns,
     ) -> None:
         self._meter = SelfMeter()
         self.plan = make(self._own)
@@ -35,14 +41,17 @@ class Generation:
         self.reader = RingReader(self.ring.fd)
         self.layout = self.plan.layout(number, self.ring.id.hex())
         self.told = False
+        self._trampled: set[tuple[int, int]] = set()
         self._event_lane = len(self.layout.lanes) - 1
         self._probes = [
-            Lane(self.ring, index, lane.period_ns, lane.native())
+            Lane(self.ring, index, lane.period_ns, lane.native(), gate=turns.gate)
             for index, lane in enumerate(self.plan.probes)
         ]
         first = len(self.plan.probes)
+        own = Turns("free")
         self.pollers = [
-            Poller(lane, self.ring, first + at, log) for at, lane in enumerate(self.plan.polls)
+            Poller(lane, self.ring, first + at, log, turns if lane.cost else own)
+            for at, lane in enumerate(self.plan.polls)
         ]
 
     def start(self) -> None:
@@ -70,6 +79,14 @@ class Generation:
             if not native.stop(max(0, deadline_ns - clock.mono_ns()))
         ]
 
+    def trampled(self) -> Iterator[Event]:
+        """Calls that have written beyond their memory (A6), each told once."""
+        for at, (lane, native) in enumerate(zip(self.plan.probes, self._probes, strict=True)):
+            for call in native.trampled():
+                if (at, call) not in self._trampled:
+                    self._trampled.add((at, call))
+                    yield _beyond(self.plan.plugin, lane.owners[call], lane.calls[call])
+
     def close(self) -> None:
         """Let go of the ring; the supervisor keeps it until it is drained."""
         self._probes.clear()
@@ -95,6 +112,18 @@ class Generation:
         if len(packed) > EVENT_BYTES:
             packed = msgpack.packb(_event_map(event, {}))
         self.ring.append(self._event_lane, clock.mono_ns(), packed)
+
+
+def _beyond(plugin: str, hw_id: str, call: str) -> Event:
+    return Event(
+        code="call_beyond_memory",
+        event_class="agent",
+        severity="error",
+        message=f"plugin {plugin}: {call} wrote beyond its memory and is not called any more",
+        action="compare the plugin's declaration of the struct with this version of the library",
+        hw_id=hw_id,
+        attributes={"xinmai.plugin": plugin},
+    )
 
 
 def _event_map(event: Event, attributes: Mapping[str, str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from xinmai import clock
@@ -21,6 +21,7 @@ from xinmai.sampler.budget import CallBudget
 from xinmai.sampler.generation import Generation
 from xinmai.sampler.leaving import GivenUp, Leaving
 from xinmai.sampler.plan import OwnReadings, Plan, make_plan
+from xinmai.sampler.serial import Busy, Turns
 from xinmai.sampler.settings import HostSettings
 from xinmai.sampler.survey import Survey, make_survey
 
@@ -50,6 +51,9 @@ class Host:
         self._slowed: dict[str, int] = {}
         self._failing: set[str] = set()
         self._changes = Changes()
+        self._turns = Turns(source.manifest.threading)
+        self._still_inside: list[Plan] = []
+        """Whose memory a call may yet write into that has not come back."""
 
     def _context(self) -> Context:
         manifest = self.source.manifest
@@ -84,7 +88,7 @@ class Host:
 
     def _discover(self) -> None:
         told = {hw_id for hw_id, _ in self._survey.problems}
-        with self._current.asking("discover") if self._current else nullcontext():
+        with self._turns.turn(), self._saying("discover"):
             self._survey = make_survey(self._plugin, self.settings.without)
         self._renew()
         for hw_id, error in self._survey.problems:
@@ -95,9 +99,10 @@ class Host:
     def _renew(self) -> None:
         """Begin a ring for what there is now; the one before is complete when it is told of."""
         self._number += 1
-        generation = Generation(self._plan, self._number, self._log)
+        generation = Generation(self._plan, self._number, self._log, self._turns)
         if self._current is not None:
-            self._current.stop(LANES_STOP_NS)
+            if self._current.stop(LANES_STOP_NS):
+                self._still_inside.append(self._current.plan)
             self._current.close()
         self._current = generation
         self._budget = CallBudget(
@@ -129,6 +134,7 @@ class Host:
         self._leaving.wait(max(0, due_ns - clock.mono_ns()) / SECOND_NS)
 
     def _run_due(self) -> None:
+        self._turns.begin()
         for poller in self._generation.pollers:
             now_ns = clock.mono_ns()
             if poller.due_ns <= now_ns and not self._leaving.asked:
@@ -141,31 +147,38 @@ class Host:
         self._next_turn_ns = (now_ns // TURN_NS + 1) * TURN_NS
         if not self._generation.told:
             self._tell_layout()
-        with self._guarded("events"):
-            for event in self._plugin.events():
-                self._generation.emit(event)
+        self._ask("events", self._take_events)
+        for beyond in self._generation.trampled():
+            self._log.error("%s", beyond.message)
+            self._generation.emit(beyond)
         self._keep_budget(now_ns)
-        changed = False
-        if self._changes.may_ask(now_ns):
-            with self._guarded("changed"):
-                changed = self._plugin.changed()
-        if changed:
+        if self._changes.may_ask(now_ns) and self._ask("changed", self._plugin.changed):
             self._follow_change(now_ns)
 
-    @contextmanager
-    def _guarded(self, call: str) -> Iterator[None]:
+    def _take_events(self) -> bool:
+        for event in self._plugin.events():
+            self._generation.emit(event)
+        return True
+
+    def _ask(self, call: str, ask: Callable[[], bool]) -> bool:
         """A plugin that fails here goes on reading; told once, and once when it works again."""
+        answer = False
         try:
-            with self._generation.asking(call):
-                yield
-        except Exception:
+            with self._turns.turn(), self._saying(call):
+                answer = ask()
+        except Exception as error:
             if call not in self._failing:
-                self._log.exception("plugin failed: call=%s", call)
+                code = not isinstance(error, Busy)
+                self._log.error("plugin failed: call=%s error=%r", call, error, exc_info=code)
             self._failing.add(call)
         else:
             if call in self._failing:
                 self._log.info("plugin works again: call=%s", call)
             self._failing.discard(call)
+        return answer
+
+    def _saying(self, call: str) -> AbstractContextManager[None]:
+        return self._current.asking(call) if self._current else nullcontext()
 
     def _keep_budget(self, now_ns: int) -> None:
         generation = self._generation
@@ -184,7 +197,10 @@ class Host:
             return
         self._log.info("devices changed")
         self._changes.note(now_ns)
-        self._discover()
+        try:
+            self._discover()
+        except Busy as busy:
+            self._log.warning("devices changed and cannot be looked at: %s", busy)
 
     def _stop(self, reason: str = "") -> str:
         self._leaving.closing()
@@ -192,8 +208,12 @@ class Host:
         if stuck:
             # Shutting a library down under a thread that is inside it crashes (A5).
             return f"left with lanes stuck: {', '.join(stuck)}"
+        self._turns.begin()
         try:
-            self._plugin.close()
+            with self._turns.turn():
+                self._plugin.close()
+        except Busy:
+            return "left with a call still in the library"
         except Exception:
             self._log.exception("plugin failed: call=close")
         return reason or "stopped"

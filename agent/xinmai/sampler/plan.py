@@ -34,6 +34,8 @@ MAX_GROUPS = 64
 """Of one lane, each with a histogram of its own in the extension."""
 FILES = "files"
 """Name of the group of all file probes."""
+OTHERS = "others"
+"""Name of the group of those functions for which no group is left."""
 EVENT_CALLS = ("events", "changed", "discover")
 """What else a plugin is asked, as the event lane's header shows it."""
 _SLOT_HEADER_BYTES = 40
@@ -68,11 +70,6 @@ class ProbeLane:
         """As the ring's header counts them."""
         return [probe.name for probe in self.probes]
 
-    @property
-    def calls_library(self) -> bool:
-        """Whether any of it goes into a vendor's library."""
-        return any(isinstance(probe, CallProbe) for probe in self.probes)
-
     def native(self) -> list[NativeProbe]:
         """As the extension takes them."""
         column = 0
@@ -89,7 +86,8 @@ class ProbeLane:
     @property
     def group_names(self) -> list[str]:
         """Functions in order of appearance, files as one; beyond the limit they share the last."""
-        return list(dict.fromkeys(_group_name(probe) for probe in self.probes))[:MAX_GROUPS]
+        names = list(dict.fromkeys(_group_name(probe) for probe in self.probes))
+        return names if len(names) <= MAX_GROUPS else [*names[: MAX_GROUPS - 1], OTHERS]
 
     def groups(self) -> list[int]:
         """Index into `group_names` by probe."""

@@ -7,10 +7,12 @@ import logging
 import math
 import struct
 from array import array
+from collections.abc import Sequence
 
 from xinmai import clock
 from xinmai.api import INT64_MAX, INT64_MIN, Missing, Poll, Reading, Reason, Series
 from xinmai.sampler.plan import PollLane
+from xinmai.sampler.serial import Turns
 from xinmai_native import Ring
 
 _BY_ERRNO = {
@@ -38,13 +40,15 @@ def missing_by_errno(code: int | None) -> Missing:
 
 
 class Poller:
-    """Runs the polls of one lane and commits their row."""
+    """Runs the polls of one lane and commits their row; each poll takes a turn of its own."""
 
-    def __init__(self, lane: PollLane, ring: Ring, index: int, log: logging.Logger) -> None:
+    def __init__(
+        self, lane: PollLane, ring: Ring, index: int, log: logging.Logger, turns: Turns
+    ) -> None:
         self.lane = lane
         # The first row at once: a rare lane must not begin with a minute of silence.
         self.due_ns = clock.mono_ns()
-        self._ring, self._index, self._log = ring, index, log
+        self._ring, self._index, self._log, self._turns = ring, index, log, turns
         self._failing: set[int] = set()
 
     def run(self, now_ns: int) -> None:
@@ -55,11 +59,9 @@ class Poller:
         begin_ns = clock.mono_ns()
         cells, reasons = array("q"), bytearray()
         for call, poll in enumerate(self.lane.polls):
-            self._ring.enter(self._index, call, clock.mono_ns())
             for cell, reason in self._cells(call, poll):
                 cells.append(cell)
                 reasons.append(reason)
-        self._ring.enter(self._index, -1, 0)
         duration_ns = clock.mono_ns() - begin_ns
         self._ring.commit(
             self._index, scheduled_ns, begin_ns, duration_ns, missed, cells, bytes(reasons)
@@ -68,7 +70,7 @@ class Poller:
 
     def _cells(self, call: int, poll: Poll) -> list[tuple[int, int]]:
         try:
-            readings = poll.read()
+            readings = self._read(call, poll)
             if len(readings) != len(poll.series):
                 raise ValueError(f"{len(readings)} readings for {len(poll.series)} series")
             cells = [encode_cell(*pair) for pair in zip(poll.series, readings, strict=True)]
@@ -80,6 +82,15 @@ class Poller:
             return [_missing_cell(Missing(Reason.VENDOR_ERROR))] * len(poll.series)
         self._returned(call)
         return cells
+
+    def _read(self, call: int, poll: Poll) -> Sequence[Reading]:
+        """The header names the call only while it is in the library, not while it waits."""
+        with self._turns.turn():
+            self._ring.enter(self._index, call, clock.mono_ns())
+            try:
+                return poll.read()
+            finally:
+                self._ring.enter(self._index, -1, 0)
 
     def _lost(self, call: int, why: str) -> None:
         if call not in self._failing:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fakes.tinyplugin import READS_FILES, tiny
+from fakes.clib import put
+from fakes.tinyplugin import CALLS_A_LIBRARY, READS_FILES, tiny
 from xinmai.cli import read
 from xinmai.cli.main import main
 
@@ -114,6 +115,23 @@ def test_value_and_reasons(files: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert readings["empty"]["reason"] == "unsupported"
     assert readings["lost"]["reason"] == "device_lost"
     assert readings["lost"]["value"] is None
+
+
+def test_calls_of_a_library(
+    tmp_path: Path,
+    tinysdk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(tmp_path, tinysdk, "tinysdk.h")
+    found = {"tiny": tiny(tmp_path / "plugin", CALLS_A_LIBRARY)}
+    monkeypatch.setattr(read, "find_plugins", lambda: found)
+    assert main(["read", "--json", "--set", f"node.root={tmp_path}", "hw.power"]) == 0
+    readings = json.loads(capsys.readouterr().out)["readings"]
+    assert [(one["hw_id"], one["value"], one["native"]) for one in readings] == [
+        ("card-0", 42.0, "tsdk_get_power"),
+        ("card-1", 42.001, "tsdk_get_power"),
+    ]
 
 
 def test_only_what_is_asked_for(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

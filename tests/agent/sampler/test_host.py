@@ -205,7 +205,7 @@ def test_unavailable_is_said_with_its_fix_and_rests(tmp_path: Path) -> None:
         ),
         ("def discover(self):\n    raise KeyError('x')", "KeyError: 'x'"),
         ("def readings(self, device):\n    raise KeyError('x')", "KeyError: 'x'"),
-        ("def readings(self, device):\n    yield 7", "PluginError: device one: 7 is neither"),
+        ("def readings(self, device):\n    yield 7", "PluginError: device one: 7 is no"),
         ("x = 1 / 0", "cannot import xinmai_folder_tiny: ZeroDivisionError"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from xinmai.api import (
+    CallProbe,
     Cost,
     Device,
     Field,
     FileProbe,
+    Function,
     Kind,
     Missing,
     Plugin,
@@ -19,6 +22,7 @@ from xinmai.api import (
     Probe,
     Reading,
     Reason,
+    Result,
     Series,
 )
 from xinmai.catalog import lookup, refusal
@@ -26,6 +30,7 @@ from xinmai.config import CadenceConfig, PluginConfig
 from xinmai.layout import Layout
 from xinmai.sampler.plan import (
     EVENT_CALLS,
+    MAX_GROUPS,
     MAX_PROBE_LANES,
     RING_BYTES,
     Plan,
@@ -35,6 +40,7 @@ from xinmai.sampler.plan import (
 from xinmai.sampler.settings import LONGEST_PERIOD_NS, HostSettings
 from xinmai.sampler.survey import Survey, make_survey
 from xinmai_native import LANE_RECORDS, Ring, RingReader
+from xinmai_native.calls import Call
 
 SECOND = 1_000_000_000
 SETTINGS = HostSettings(Path("/"), CadenceConfig(), PluginConfig())
@@ -128,6 +134,41 @@ def test_free_devices_that_name_a_lane_share_it() -> None:
         "fast:one": (100, ["/sys/one/a"]),
     }
     assert made.probes[0].owners == ["eth0", "eth1"]
+
+
+def call(device: Device, name: str, cost: Cost = Cost.FAST) -> Declared:
+    function = Function.from_ctypes(ctypes.CDLL(None).getpid, ctypes.c_int, [], name=name)
+    results = [Result(series(f"{name} {at}", device.hw_id)) for at in range(2)]
+    return device, CallProbe(function, [], results, cost=cost)
+
+
+def test_files_and_calls_share_a_lane_and_its_columns() -> None:
+    made = plan(call(ONE, "getA"), probe(ONE, "a"), call(ONE, "getB"), call(ONE, "getC", Cost.SLOW))
+    assert lanes(made) == {
+        "fast": (100, ["getA of one", "/sys/one/a", "getB of one"]),
+        "slow": (1000, ["getC of one"]),
+    }
+    lane = made.probes[0]
+    assert [one.metric for one in lane.series] == ["getA 0", "getA 1", "a", "getB 0", "getB 1"]
+    [first, file, last] = lane.native()
+    assert isinstance(first, Call)
+    assert isinstance(last, Call)
+    assert [result.column for result in first.results] == [0, 1]
+    assert [field[0] for field in file[1]] == [2]
+    assert [result.column for result in last.results] == [3, 4]
+    assert lane.groups() == [0, 1, 2]
+    assert lane.group_names == ["getA", "files", "getB"]
+
+
+def test_functions_are_groups_and_the_last_group_takes_the_rest() -> None:
+    names = [f"get{number}" for number in range(MAX_GROUPS + 1)]
+    readings = [call(device, name) for name in names for device in (ONE, TWO)]
+    lane = plan(*readings[:-2]).probes[0]
+    assert lane.group_names == names[:-1]
+    assert lane.groups() == [at // 2 for at in range(2 * MAX_GROUPS)]
+    lane = plan(*readings).probes[0]
+    assert lane.group_names == [*names[:-2], "others"]
+    assert lane.groups() == [min(at // 2, MAX_GROUPS - 1) for at in range(2 * MAX_GROUPS + 2)]
 
 
 def test_threads_of_a_host_are_bounded() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import logging
 import struct
+import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from xinmai import clock
 from xinmai.api import INT64_MAX, INT64_MIN, Kind, Missing, Poll, Reading, Reason, Series
 from xinmai.sampler.plan import PollLane
 from xinmai.sampler.pollers import Poller, encode_cell, missing_by_errno
-from xinmai_native import LANE_COLUMNS, Ring, RingReader, Rows
+from xinmai.sampler.serial import Busy, Turns
+from xinmai_native import LANE_COLUMNS, Gate, Ring, RingReader, Rows
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -48,7 +50,8 @@ class Rig:
         lane = PollLane("poll:slow", "slow", period_ns, list(polls))
         self.ring = Ring([(LANE_COLUMNS, len(lane.series), 0, 64, period_ns)])
         self.reader = RingReader(self.ring.fd)
-        self.poller = Poller(lane, self.ring, 0, logging.getLogger("test"))
+        self.turns = Turns("serial")
+        self.poller = Poller(lane, self.ring, 0, logging.getLogger("test"), self.turns)
 
     def rows(self) -> Rows:
         return self.reader.rows(0, 0, 100)
@@ -145,6 +148,61 @@ def test_header_says_which_call_runs_since_when(make: Make, time: Clock) -> None
     rig.poller.run(time.now_ns)
     assert seen == [(0, START), (1, START + 100 * MS)]
     assert rig.reader.state(0).call == -1
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Turns], None]]:
+    """Lets another thread be inside the library until the end of the test."""
+    monkeypatch.setattr("xinmai.sampler.serial.PATIENCE_NS", 10 * MS)
+    inside, end = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def hold(gate: Gate) -> None:
+        assert gate.enter(10 * SECOND)
+        inside.set()
+        end.wait()
+        gate.leave()
+
+    def hang(turns: Turns) -> None:
+        assert turns.gate is not None
+        threads.append(threading.Thread(target=hold, args=(turns.gate,), name="hung"))
+        threads[0].start()
+        assert inside.wait(10)
+
+    yield hang
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.statement("CTL-13")
+def test_poll_that_gets_no_turn_reads_timeout_and_is_not_blamed(
+    make: Make, time: Clock, hung: Callable[[Turns], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+    rig = make(lambda: [seen.append(1) or 7])  # type: ignore[func-returns-value]
+    hung(rig.turns)
+    rig.turns.begin()
+    with caplog.at_level(logging.WARNING):
+        rig.poller.run(time.now_ns)
+        rig.poller.run(time.now_ns)
+    assert rig.newest() == [Missing(Reason.TIMEOUT)]
+    assert seen == []
+    assert rig.reader.state(0).call == -1
+    [said] = caplog.messages
+    assert said.startswith("reading lost: call=call 0 error=")
+    assert "waited for another call, which is still in the library" in said
+
+
+def test_free_plugin_waits_for_nobody(hung: Callable[[Turns], None]) -> None:
+    assert Turns("free").gate is None
+    with Turns("free").turn():
+        pass
+    serial = Turns("serial")
+    hung(serial)
+    with pytest.raises(Busy), serial.turn():
+        pass
 
 
 @pytest.mark.parametrize(

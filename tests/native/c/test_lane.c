@@ -29,7 +29,7 @@ static char path[] = "/tmp/xm-lane-XXXXXX";
 
 static struct xm_work *make_work(size_t n)
 {
-    struct xm_work *work = xm_work_create(n, (const uint8_t[4]){0});
+    struct xm_work *work = xm_work_create(n, (const struct xm_work_probe[4]){{0, 0}});
 
     for (size_t i = 0; i < n; i++) {
         struct xm_probe *probe = &work->files->probe[i];
