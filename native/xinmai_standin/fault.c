@@ -8,11 +8,20 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How often a call that hangs looks whether its file is still there. */
+#define FLAG_NS 5000000
+
 static int is_here(const struct xs_fault *fault, unsigned device, enum xs_quantity place,
                    unsigned index)
 {
     return fault->places[place] && xs_set_has(&fault->devices, device) &&
            xs_set_has(&fault->indices, index);
+}
+
+/* Whether the file that it waits for is there, if it waits for one. */
+static int is_flagged(const struct xs_fault *fault)
+{
+    return fault->flag == NULL || access(fault->flag, F_OK) == 0;
 }
 
 const struct xs_fault *xs_fault_find(const struct xs_scenario *scenario, enum xs_verb verb,
@@ -23,7 +32,7 @@ const struct xs_fault *xs_fault_find(const struct xs_scenario *scenario, enum xs
         const struct xs_fault *fault = &scenario->faults[i];
 
         if (fault->verb == verb && t_ns >= fault->from_ns && t_ns < fault->until_ns &&
-            is_here(fault, device, place, index))
+            is_here(fault, device, place, index) && is_flagged(fault))
             return fault;
     }
     return NULL;
@@ -61,8 +70,12 @@ static void sleep_ns(int64_t ns)
 /* Until the fault's end, which for most never comes; no signal ends it early. */
 static void hang(const struct xs_fault *fault)
 {
-    while (fault->until_ns == XS_ALWAYS)
+    while (fault->flag != NULL && is_flagged(fault))
+        sleep_ns(FLAG_NS);
+    while (fault->flag == NULL && fault->until_ns == XS_ALWAYS)
         sleep_ns(3600 * XS_SECOND_NS);
+    if (fault->flag != NULL)
+        return;
     for (int64_t left_ns = fault->until_ns - xs_now_ns(); left_ns > 0;
          left_ns = fault->until_ns - xs_now_ns())
         sleep_ns(left_ns);

@@ -48,6 +48,7 @@ int xs_line_places(struct xs_line *line, uint8_t *places, struct xs_set *indices
 int xs_line_quantity(struct xs_line *line, enum xs_quantity *quantity, struct xs_set *indices);
 
 int xs_parse_trace(struct xs_line *line, struct xs_rule *rule, const char *folder);
-int xs_parse_fault(struct xs_line *line, struct xs_fault *fault);
+/* folder: what the paths of files are relative to. */
+int xs_parse_fault(struct xs_line *line, struct xs_fault *fault, const char *folder);
 
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define SCENARIO_BYTES (4 << 20)
-#define PATH_BYTES     4096
 
 #define NAME(id, name, about) name,
 static const char *const TEXTS[] = {XS_TEXTS(NAME)};
@@ -77,6 +76,8 @@ void xs_scenario_destroy(struct xs_scenario *scenario)
             free(rule);
         }
     }
+    for (size_t i = 0; i < scenario->n_faults; i++)
+        free(scenario->faults[i].flag);
     free(scenario->faults);
     free(scenario);
 }
@@ -153,16 +154,18 @@ static int parse_seed(struct xs_line *line, struct xs_scenario *scenario)
     return xs_line_end(line);
 }
 
-static int parse_at(struct xs_line *line, struct xs_scenario *scenario)
+static int parse_at(struct xs_line *line, struct xs_scenario *scenario, const char *folder)
 {
     struct xs_fault fault, *faults;
     size_t n = scenario->n_faults;
 
-    if (xs_parse_fault(line, &fault) != 0)
+    if (xs_parse_fault(line, &fault, folder) != 0)
         return -1;
     faults = realloc(scenario->faults, (n + 1) * sizeof(*faults));
-    if (faults == NULL)
+    if (faults == NULL) {
+        free(fault.flag);
         return xs_line_fail(line, "no memory");
+    }
     faults[n] = fault;
     scenario->faults = faults;
     scenario->n_faults = n + 1;
@@ -179,9 +182,9 @@ static int parse_line(struct xs_line *line, struct xs_scenario *scenario, const 
         return parse_seed(line, scenario);
     if (xs_line_accept(line, "device"))
         return parse_device(line, scenario, folder);
-    if (xs_line_accept(line, "at"))
-        return parse_at(line, scenario);
-    return xs_line_fail(line, "a line begins with devices, seed, device or at, not \"%s\"",
+    if (strcmp(line->words[0], "while") == 0 || xs_line_accept(line, "at"))
+        return parse_at(line, scenario, folder);
+    return xs_line_fail(line, "a line begins with devices, seed, device, at or while, not \"%s\"",
                         line->words[0]);
 }
 
@@ -214,7 +217,7 @@ int xs_scenario_parse(struct xs_scenario *scenario, const char *name, const char
 {
     struct xs_line line = {.file = name, .error = error};
     char *copy = strdup(text), *rest = copy, *row;
-    char folder[PATH_BYTES];
+    char folder[XS_PATH_BYTES];
     int status = 0;
 
     if (copy == NULL)

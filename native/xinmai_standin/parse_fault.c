@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -31,6 +32,20 @@ static int parse_when(struct xs_line *line, struct xs_fault *fault)
     if (fault->from_ns >= fault->until_ns)
         return xs_line_fail(line, "\"%s\" ends before it begins", word);
     return 0;
+}
+
+/* Only what becomes of a call can depend on a file: values are functions of time. */
+static int parse_while(struct xs_line *line, struct xs_fault *fault, const char *folder)
+{
+    const char *file = xs_line_word(line, "a file");
+    char path[XS_PATH_BYTES];
+
+    if (file == NULL)
+        return -1;
+    snprintf(path, sizeof(path), "%s%s", *file == '/' ? "" : folder, file);
+    fault->until_ns = XS_ALWAYS;
+    fault->flag = strdup(path);
+    return fault->flag == NULL ? xs_line_fail(line, "no memory") : 0;
 }
 
 static int parse_places(struct xs_line *line, struct xs_fault *fault)
@@ -131,13 +146,13 @@ static int parse_verb(struct xs_line *line, struct xs_fault *fault)
                         word);
 }
 
-int xs_parse_fault(struct xs_line *line, struct xs_fault *fault)
+static int parse_line(struct xs_line *line, struct xs_fault *fault, const char *folder)
 {
     const char *devices;
+    int status =
+        xs_line_accept(line, "while") ? parse_while(line, fault, folder) : parse_when(line, fault);
 
-    memset(fault, 0, sizeof(*fault));
-    fault->devices = fault->indices = (struct xs_set){{UINT64_MAX, UINT64_MAX}};
-    if (parse_when(line, fault) != 0)
+    if (status != 0)
         return -1;
     if (xs_line_accept(line, "device")) {
         devices = xs_line_word(line, "devices such as 0,2..5 or *");
@@ -146,5 +161,18 @@ int xs_parse_fault(struct xs_line *line, struct xs_fault *fault)
     }
     if (parse_verb(line, fault) != 0)
         return -1;
+    if (fault->flag != NULL && fault->verb >= XS_READS)
+        return xs_line_fail(line, "while is for what becomes of a call: hang, slow, crash, leak, "
+                                  "print, overrun, error and sentinel");
     return xs_line_end(line);
+}
+
+int xs_parse_fault(struct xs_line *line, struct xs_fault *fault, const char *folder)
+{
+    memset(fault, 0, sizeof(*fault));
+    fault->devices = fault->indices = (struct xs_set){{UINT64_MAX, UINT64_MAX}};
+    if (parse_line(line, fault, folder) == 0)
+        return 0;
+    free(fault->flag);
+    return -1;
 }

@@ -10,6 +10,7 @@
 #define XS_SECOND_NS   1000000000LL
 #define XS_ERROR_BYTES 320
 #define XS_GAIN_ONE    1000000
+#define XS_PATH_BYTES  4096
 
 /* value × nanoseconds: what a counter integrates, without a rounding. */
 typedef __int128 xs_wide;
@@ -52,15 +53,17 @@ struct xs_rule {
 };
 
 enum xs_verb {
+    /* What becomes of a call. */
     XS_HANG,
     XS_FAIL,
     XS_NO_VALUE,
-    XS_READS,
     XS_SLOW,
     XS_CRASH,
     XS_LEAK,
     XS_PRINT,
     XS_OVERRUN,
+    /* What a sensor shows, and what a device does. */
+    XS_READS,
     XS_DROP,
     XS_FREEZE,
     XS_RESET,
@@ -69,7 +72,7 @@ enum xs_verb {
     XS_EVENT,
 };
 
-/* One line `at …`. */
+/* One line `at …` or `while …`. */
 struct xs_fault {
     int64_t from_ns, until_ns;
     struct xs_set devices, indices;
@@ -78,6 +81,7 @@ struct xs_fault {
     int64_t number;
     int64_t jitter_ns;
     char text[XS_TEXT_BYTES];
+    char *flag; /* of `while`: the file whose existence makes it so, else NULL */
 };
 
 struct xs_scenario {

@@ -88,6 +88,25 @@ def test_a_hang_with_an_end_returns_then(tmp_path: Path) -> None:
     )
 
 
+def test_a_hang_while_a_file_is_there_ends_with_it(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        QUIET + "while stuck hang power\n",
+        """
+flag = os.path.join(os.path.dirname(os.environ["XINMAI_STANDIN_SCENARIO"]), "stuck")
+one = handle(0)
+assert power(one)[0] == 0
+open(flag, "w").close()
+thread = threading.Thread(target=power, args=(one,))
+thread.start()
+thread.join(0.3)
+assert thread.is_alive()
+os.unlink(flag)
+thread.join()
+""",
+    )
+
+
 def test_a_crash_kills_the_process_in_that_call(tmp_path: Path) -> None:
     script = "print(power(handle(1)), flush=True); power(handle(0)); print('never')"
     done = child(tmp_path, QUIET + "at 0s device 0 crash SEGV power\n", script)

@@ -127,6 +127,7 @@ def test_counters_are_whole_and_errors_wrap_at_32_bits(opened: Open) -> None:
     assert len(taken.of("hw.network.up")) == 3 * 2
 
 
+@pytest.mark.fault("A17")
 def test_no_sentinel_passes_as_a_value(opened: Open) -> None:
     taken = snapshot(opened(STEADY + "at 0s device 1 sentinel *\n"))
     # Both count or ask what no quantity answers.
@@ -161,6 +162,7 @@ def test_a_field_that_fails_costs_no_other_of_the_call(opened: Open) -> None:
     assert taken.one("hw.gpu.io", one, direction="transmit") == 6 * 10**12
 
 
+@pytest.mark.fault("A11")
 def test_lost_device_hides_no_other(opened: Open) -> None:
     plugin = opened(STEADY + "at 1s device 1 lost\n")
     devices = list(plugin.discover())
@@ -191,6 +193,7 @@ def test_a_device_that_is_back_is_read_again(opened: Open) -> None:
     assert not plugin.changed()
 
 
+@pytest.mark.fault("A14")
 def test_a_device_that_comes_later_changes_the_devices(opened: Open) -> None:
     plugin = opened(STEADY + "at 0s..1s device 2 absent\n")
     assert len(list(plugin.discover())) == 2
@@ -224,6 +227,7 @@ def test_events_carry_device_and_code(opened: Open) -> None:
     assert list(plugin.events()) == []
 
 
+@pytest.mark.fault("A6")
 def test_an_overrun_stops_that_call_and_no_other(opened: Open) -> None:
     taken = snapshot(opened(STEADY + "at 0s device 1 overrun 8 power\n"))
     one = taken.devices[1].hw_id

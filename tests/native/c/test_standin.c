@@ -188,7 +188,7 @@ static void test_values_freeze_and_lie(void)
 static void test_bad_lines_say_where_and_what(void)
 {
     static const char *const LINES[][2] = {
-        {"frobnicate", "a line begins with devices, seed, device or at, not \"frobnicate\""},
+        {"frobnicate", "a line begins with devices, seed, device, at or while, not \"frobnicate\""},
         {"devices 999", "devices: 0 to 128"},
         {"device 0 pover 5", "no quantity \"pover\"; there are power, "},
         {"device 0 power", "the line ends where a trace is expected"},
@@ -207,6 +207,7 @@ static void test_bad_lines_say_where_and_what(void)
         {"at 5s explode power", "\"explode\" does not happen"},
         {"at 5s..3s lost", "\"5s..3s\" ends before it begins"},
         {"at 5s hang", "the line ends where a quantity is expected"},
+        {"while gone device 1 lost", "while is for what becomes of a call"},
         {"at 5s lost forever", "what is \"forever\" here?"},
         {"at 1s event 79 bus", "a text in quotation marks is expected"},
     };
