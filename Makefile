@@ -33,5 +33,5 @@ fix: setup
 	clang-format -i $(C_FILES)
 
 clean:
-	rm -rf build dist native/build *.egg-info agent/*.egg-info native/xinmai_native/*.so
+	rm -rf build dist native/build *.egg-info agent/*.egg-info native/xinmai_native/*.so plugins/xinmai_plugins/*/_abi.py
 	rm -f .venv/.xinmai-installed

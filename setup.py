@@ -3,12 +3,25 @@
 
 from pathlib import Path
 
+from cffi import FFI
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
 SOURCES = [*sorted(NATIVE.glob("*.c")), NATIVE / "bench" / "lane_reference.c"]
 HEADERS = [*sorted(NATIVE.glob("*.h")), NATIVE / "bench" / "lane_reference.h"]
 EXPORTS = NATIVE / "core.map"
+
+
+def compile_abis() -> None:
+    """Turn each plugin's C declarations into a module that a host imports without parsing."""
+    for header in sorted(Path("plugins").glob("*/*/abi.h")):
+        ffi = FFI()
+        ffi.cdef(header.read_text("utf-8"))
+        ffi.set_source(".".join([*header.parent.parts[1:], "_abi"]), None)
+        ffi.emit_python_code(str(header.with_name("_abi.py")))
+
+
+compile_abis()
 
 setup(
     ext_modules=[

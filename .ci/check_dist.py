@@ -17,12 +17,21 @@ NEEDED_IN_WHEEL = (
     r"xinmai_plugins/example/plugin\.toml",
     r"xinmai_plugins/example/metrics\.toml",
     r"xinmai_plugins/example/README\.md",
+    r"xinmai_plugins/neutral/_abi\.py",
+    r"xinmai_standin/standin\.h",
+    r"xinmai_standin/neutral/standin\.toml",
     r"xinmai-[^/]+\.dist-info/entry_points\.txt",
     r"xinmai-[^/]+\.dist-info/licenses/LICENSE",
 )
 NEEDED_IN_SDIST = (r"pyproject\.toml", r"LICENSE", r"README\.md", r"native/.*\.c", r"native/.*\.h")
-FORBIDDEN_IN_WHEEL = (r"(^|.*/)tests?/", r"(^|.*/)conftest\.py", r".*\.[cho]$", r".*__pycache__")
-TOP_LEVEL = {"xinmai", "xinmai_native", "xinmai_plugins"}
+FORBIDDEN_IN_WHEEL = (
+    r"(^|.*/)tests?/",
+    r"(^|.*/)conftest\.py",
+    r"(?!xinmai_standin/|xinmai_plugins/[a-z]+/abi\.h).*\.[ch]$",
+    r".*\.o$",
+    r".*__pycache__",
+)
+TOP_LEVEL = {"xinmai", "xinmai_native", "xinmai_plugins", "xinmai_standin"}
 
 
 def problems(names: list[str], needed: tuple[str, ...], forbidden: tuple[str, ...]) -> list[str]:

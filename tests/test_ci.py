@@ -118,6 +118,10 @@ GOOD = [
     "xinmai_plugins/example/plugin.toml",
     "xinmai_plugins/example/metrics.toml",
     "xinmai_plugins/example/README.md",
+    "xinmai_plugins/neutral/_abi.py",
+    "xinmai_plugins/neutral/abi.h",
+    "xinmai_standin/standin.h",
+    "xinmai_standin/neutral/standin.toml",
     "xinmai-0.1.0.dist-info/entry_points.txt",
     "xinmai-0.1.0.dist-info/licenses/LICENSE",
 ]

@@ -405,6 +405,11 @@ class Plugin(ABC):
     def readings(self, device: Device) -> Iterable[Probe | Poll]:
         """What to read of a device; asked once per discovery."""
 
+    @property
+    def stand_in(self) -> bool:
+        """Whether what it reads is simulated at the vendor's ABI; asked after `open`."""
+        return False
+
     def events(self) -> Iterable[Event]:
         """What happened since the last call; asked once a second."""
         return ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,6 +190,9 @@ class _Merger:
                 self._add(name, value, "flag")
 
     def _text(self, name: str, text: str, origin: str) -> None:
+        if _is_plugins_own(name):
+            self.settings[name] = Setting(name, _plain(text), origin)
+            return
         kind = _type_of(name)
         self._add(name, kind.from_text(text) if kind else text, origin)
 
@@ -212,6 +216,21 @@ def _type_of(name: str) -> Any:
         case ["plugins", _, "period", cost] if cost in COST_CLASSES:
             return PLUGIN_PERIOD
     return None
+
+
+def _is_plugins_own(name: str) -> bool:
+    """Whether it is a key that only its plugin can check: plugins.NAME.KEY."""
+    parts = name.split(".")
+    ours = len(parts) == 3 and parts[2] in ("enabled", "period")
+    return parts[0] == "plugins" and len(parts) == 3 and all(parts) and not ours
+
+
+def _plain(text: str) -> Any:
+    """What TOML reads in the text, or else the text itself: a path needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
 
 
 def _build(settings: Mapping[str, Setting], dirs: Dirs) -> Config:

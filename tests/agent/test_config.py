@@ -285,6 +285,24 @@ def test_flags_switch_plugins() -> None:
     assert (host.enabled, host.period_ns) == (False, {"slow": 2_000_000_000})
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("/opt/lib.so", "/opt/lib.so"),
+        ("'quoted'", "quoted"),
+        ("true", True),
+        ("7", 7),
+        ('["a", "b"]', ["a", "b"]),
+        ("", ""),
+    ],
+)
+def test_flags_set_keys_that_only_the_plugin_knows(text: str, value: object) -> None:
+    config = load([], environment=HOME, flags={"plugins.card.library": text})
+
+    assert config.plugins["card"].keys == {"library": value}
+    assert config.plugins["card"].source["library"] == ("flag", 0)
+
+
 def test_host_name_is_made_fit_for_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "-.gpu/17 (ä).lan")
     assert load([], environment=HOME).node.name == "gpu-17----.lan"

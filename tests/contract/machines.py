@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fakes.fakesys import Machine, build, recorded
+from fakes.standins import library
 from xinmai.api import Plugin
 
 EXAMPLE = """
@@ -17,6 +18,10 @@ EXAMPLE = """
 /opt/example/one/health: ok
 /opt/example/one/jobs: 12
 """
+
+
+def _stood_in(name: str, stand_in: str) -> Callable[[Path], Plugin]:
+    return lambda root: Machine(root).closed_plugin(name, library=str(library(stand_in)))
 
 
 def _recorded(name: str, recording: str, **config: Any) -> Callable[[Path], Plugin]:
@@ -36,6 +41,7 @@ MACHINES: Final[Mapping[str, Callable[[Path], Plugin]]] = {
     "host": _recorded("host", "epyc_ib", per_cpu=True),
     "hwmon": _recorded("hwmon", "epyc_ib"),
     "link": _recorded("link", "epyc_ib"),
+    "neutral": _stood_in("neutral", "neutral"),
     "rapl": _recorded("rapl", "xeon_rapl"),
     "self": _here("self"),
 }

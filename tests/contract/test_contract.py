@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import cffi
 import psutil
 import pytest
 
@@ -32,6 +33,8 @@ FILES = (
     "sample.toml",
 )
 LOADERS = frozenset({"_cffi_backend", "cffi", "ctypes"})
+BINDINGS = ("binding.py", "_abi.py")
+"""Where a library is loaded, and what is compiled from its declarations."""
 PLUGIN_LINES = 250
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -197,11 +200,26 @@ def test_imports_only_the_api_and_its_own_package(source: PluginSource) -> None:
     for file in source.folder.glob("*.py"):
         for name in _imports(file):
             first = name.split(".")[0]
-            if file.name == "binding.py" and first != "xinmai":
+            if file.name in BINDINGS and first != "xinmai":
                 continue
             assert first not in LOADERS, f"{file}: {name} belongs in binding.py"
             ours = name == "xinmai.api" or name == own or name.startswith((f"{own}.", "."))
             assert ours or first == "psutil" or first in sys.stdlib_module_names, f"{file}: {name}"
+
+
+def test_compiled_declarations_are_those_of_the_header(
+    source: PluginSource, tmp_path: Path
+) -> None:
+    header, compiled = source.folder / "abi.h", source.folder / "_abi.py"
+    if not header.exists() or not compiled.exists():
+        pytest.skip("binds no library, or nobody has built this source tree")
+    declared, fresh = cffi.FFI(), tmp_path / "_abi.py"
+    declared.cdef(header.read_text("utf-8"))
+    declared.set_source("_abi", None)
+    declared.emit_python_code(str(fresh))
+    old, new = (file.read_text("utf-8").partition("ffi = ")[2] for file in (compiled, fresh))
+    # The first argument is the module's own name.
+    assert old.partition("\n")[2] == new.partition("\n")[2], "run: python setup.py build_ext -i"
 
 
 def test_import_brings_nothing_heavy(source: PluginSource) -> None:

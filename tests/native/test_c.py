@@ -32,8 +32,9 @@ PROGRAMS: dict[str, list[str]] = {
     "race": ["200"],
     "ring": [],
     "sensor": [],
+    "standin": [],
 }
-THREADED = ["gate", "histogram", "lane", "probe", "race", "ring"]
+THREADED = ["gate", "histogram", "lane", "probe", "race", "ring", "standin"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"

@@ -31,6 +31,7 @@ COMMANDS = MappingProxyType(
         "config": "write, check or show the configuration",
         "doctor": "what is missing on this machine, and the fix",
         "plugin": "the plugins that are installed, and what each needs",
+        "standin": "simulated SDKs, for tests and demos without hardware",
         "bench": "the project's own figures, measured here, as JSON",
     }
 )

@@ -13,6 +13,7 @@ from xinmai.cli.options import add_config_options, add_json_option, config_from
 from xinmai.cli.output import print_json, print_table
 from xinmai.clock import SECOND_NS
 from xinmai.quantities import duration_ns
+from xinmai.standin import parse_wanted
 from xinmai.up.run import Options, Up, place
 
 
@@ -33,6 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="which broker to run (auto: mosquitto where it is installed)",
     )
+    parser.add_argument(
+        "--stand-in",
+        dest="stand_ins",
+        metavar="NAME[:DEVICES][,…]",
+        type=parse_wanted,
+        default=[],
+        help="read simulated devices too, such as neutral:8 (xinmai standin list)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--keep", metavar="DIR", type=Path, help="put the store there")
     where.add_argument("--temp", action="store_true", help="leave nothing behind")
@@ -40,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when the account closes and something was stored."""
-    options = Options(for_ns=args.duration, keep=args.keep, temp=args.temp, broker=args.broker)
+    options = Options(
+        for_ns=args.duration,
+        keep=args.keep,
+        temp=args.temp,
+        broker=args.broker,
+        stand_ins=args.stand_ins,
+    )
     with place(config_from(args), options) as config, _progress(args) as tick:
         tell = _tell_stderr if args.json else _tell
         summary = Up(config, options, _passed_on(args)).run(tell, tick)

@@ -148,6 +148,7 @@ class Plan:
     devices: Sequence[Device]
     probes: Sequence[ProbeLane]
     polls: Sequence[PollLane]
+    stand_in: bool = False
 
     @property
     def lanes(self) -> list[ProbeLane | PollLane]:
@@ -193,7 +194,7 @@ class Plan:
             plugin=self.plugin,
             generation=generation,
             ring_id=ring_id,
-            stand_in=False,
+            stand_in=self.stand_in,
             devices=tuple(self.devices),
             series=tuple(series),
             lanes=tuple(lanes),
@@ -274,7 +275,7 @@ def make_plan(
     if timed:
         series = bucket_series(plugin, timed)
         lanes.append(_own_lane(f"{SELF_LANE}:buckets", period_of("rare", 0), series, own.buckets))
-    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, *lanes])
+    return Plan(plugin, plan.devices, plan.probes, [*plan.polls, *lanes], survey.stand_in)
 
 
 def _own_lane(name: str, period_ns: int, series: Sequence[Series], read: OwnReadings) -> PollLane:

@@ -29,6 +29,7 @@ class Survey:
     devices: Sequence[Device]
     readings: Sequence[tuple[Device, Probe | Poll]]
     problems: Sequence[tuple[str, Exception]] = ()
+    stand_in: bool = False
 
 
 def make_survey(plugin: Plugin, without: Mapping[str, Sequence[Series]]) -> Survey:
@@ -57,7 +58,8 @@ def make_survey(plugin: Plugin, without: Mapping[str, Sequence[Series]]) -> Surv
             problems.append((device.hw_id, error))
     if problems and not readings:
         raise problems[0][1]
-    return Survey(devices, [*readings, *_absent(devices, readings, without)], problems)
+    readings += _absent(devices, readings, without)
+    return Survey(devices, readings, problems, plugin.stand_in)
 
 
 def _absent(

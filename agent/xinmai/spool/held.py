@@ -147,6 +147,8 @@ class Held:
 
     def schemas(self) -> Iterator[str]:
         """Schemas that live records name."""
+        if not self._keys:  # a segment that no record has gone into yet
+            return
         ends = [start for start, _ in self._keys[1:]] + [len(self._seqs)]
         for (start, key), end in zip(self._keys, ends, strict=True):
             if self._gone.find(_LIVE, start, end) >= 0:

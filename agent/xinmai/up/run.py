@@ -7,10 +7,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from xinmai import clock
@@ -20,6 +21,7 @@ from xinmai.config import Config
 from xinmai.errors import Unavailable, XinmaiError
 from xinmai.spool.spool import Spool
 from xinmai.spool.spools import SpoolSet
+from xinmai.standin import Wanted, build_cached, environment
 from xinmai.storeplace import remember_store
 from xinmai.up.collectorapi import CollectorApi
 from xinmai.up.daemons import Daemon
@@ -40,12 +42,14 @@ class Options:
         keep: where the store goes; None for the state directory.
         temp: put everything into a directory that is removed at the end.
         broker: which one to run; `auto` takes mosquitto where it is installed.
+        stand_ins: simulated SDKs, whose devices the agent reads as if they were real.
     """
 
     for_ns: int | None = None
     keep: Path | None = None
     temp: bool = False
     broker: Literal["auto", "mosquitto", "amqtt"] = "auto"
+    stand_ins: Sequence[Wanted] = ()
 
 
 @contextmanager
@@ -149,6 +153,7 @@ class Up:
         directory.mkdir(parents=True, exist_ok=True)
         name, mqtt = self.broker.name, self.broker.protocol
         tell(f"broker: {name} (MQTT {mqtt}) on {HOST}:{port}")
+        stand_ins, variables = self._stand_ins(tell)
         self._add("broker", broker_command(self.broker, directory, port), tell)
         asyncio.run(wait_ready(port, READY_S))
         self._add("collector", self._xinmai("collector"), tell)
@@ -156,13 +161,28 @@ class Up:
         if not self.options.temp:
             remember_store(self.config)
         self._before = totals(self.api, self.config.node.edge, self.config.node.name)
-        self._add("agent", self._xinmai("agent"), tell)
+        self._add("agent", [*self._xinmai("agent"), *stand_ins], tell, variables)
         tell(f"page:   {self.api.url}")
         tell(f"store:  {self.config.collector.store_dir}")
 
-    def _add(self, name: str, argv: list[str], tell: Callable[[str], None]) -> None:
+    def _stand_ins(self, tell: Callable[[str], None]) -> tuple[list[str], Mapping[str, str]]:
+        """Build the simulated SDKs; options and variables for the agent that shall load them."""
+        wanted, options = self.options.stand_ins, list[str]()
+        for entry in wanted:
+            library = build_cached(entry.stand_in, self.config.node.state_dir)
+            options += ["--set", f"plugins.{entry.stand_in.plugin}.library={library}"]
+            tell(f"stand-in: {entry.devices} simulated devices behind {library}")
+        return options, environment(wanted, clock.mono_ns()) if wanted else {}
+
+    def _add(
+        self,
+        name: str,
+        argv: list[str],
+        tell: Callable[[str], None],
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         log = self.config.node.state_dir / "log" / f"{name}.log"
-        daemon = Daemon(name, argv, log, tell)
+        daemon = Daemon(name, argv, log, tell, variables)
         daemon.start()
         self._daemons.append(daemon)
 

@@ -163,6 +163,14 @@ def test_inventory_of_a_backlog_is_found_after_restart(tmp_path: Path) -> None:
         assert spool.schemas() == {OTHER}
 
 
+def test_a_spool_that_was_all_stored_names_no_schema_after_restart(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        queue, seq = put(spool)
+        spool.mark_stored(queue, [(1, seq)])
+    with closing(Spool(tmp_path, "rollup", budget_bytes=2**20)) as spool:
+        assert spool.schemas() == set()
+
+
 def test_batch_without_inventory_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as spool:
         identity = spool.next_identity()
