@@ -106,6 +106,7 @@ async def test_parts_come_in_any_order_and_more_than_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3], ids=["first", "middle", "last"])
+@pytest.mark.statement("HTTP-5")
 async def test_a_capture_without_one_of_its_parts_is_not_complete(
     tmp_path: Path, missing: int
 ) -> None:
@@ -119,6 +120,7 @@ async def test_a_capture_without_one_of_its_parts_is_not_complete(
         ]
 
 
+@pytest.mark.statement("HTTP-5")
 async def test_captures_that_overlap_keep_their_own_readings(tmp_path: Path) -> None:
     node = two_series()
     async with running(tmp_path) as rig:
