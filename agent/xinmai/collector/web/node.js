@@ -13,7 +13,7 @@ import { seriesLink } from "./route.js";
 const POLL_MS = 2000;
 const OPEN_ALL = 400; // above so many series devices start collapsed, but for the first
 const MOST_SELECTED = 8;
-const SHOWN_CAPTURES = 10;
+const SHOWN_CAPTURES = 5;
 const SETTLED_MS = 15000; // a rate over a longer time than this is no news
 
 /** Growth per second between two answers; counters only, none across a reset. */
@@ -53,6 +53,7 @@ class NodeView {
     paint(
       root,
       html`<div id="head"></div>
+        <div id="captures"></div>
         <section class="card">
           <header>
             <h2>${t("node.list")}</h2>
@@ -67,8 +68,7 @@ class NodeView {
             <table class="list series" id="list" aria-label="${t("node.list")}"></table>
           </div>
           <div id="note"></div>
-        </section>
-        <div id="captures"></div>`,
+        </section>`,
     );
     onRole(root, {
       "input:filter": (box) => this.#set({ filter: box.value }),
