@@ -166,7 +166,7 @@ AGENT = (
     A("xinmai.lane", "lane of the plugin's host"),
     A("xinmai.call", "probe or poll, as the plugin names it"),
     A("xinmai.process", "process of the agent: sampler, shipper, collector, host"),
-    A("xinmai.stream", "stream of the spool", ("event", "rollup", "raw")),
+    A("xinmai.stream", "stream of the spool", ("event", "rollup", "capture", "raw")),
     A("xinmai.reason", "why something was dropped or refused"),
     A("xinmai.statistic", "which summary of a window", ("mean", "max", "p99")),
 )

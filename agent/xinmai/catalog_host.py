@@ -267,6 +267,23 @@ AGENT = (
         ("xinmai.stream", "xinmai.reason"),
         0,
     ),
+    D("xinmai.capture.captures", "{capture}", COUNTER, "captures begun", (), 0),
+    D(
+        "xinmai.capture.merged",
+        "{trigger}",
+        COUNTER,
+        "triggers that fell into an open capture",
+        (),
+        0,
+    ),
+    D(
+        "xinmai.capture.suppressed",
+        "{trigger}",
+        COUNTER,
+        "triggers that began no capture: the hour's were used up",
+        (),
+        0,
+    ),
     D(
         "xinmai.publish.messages",
         "{message}",

@@ -68,6 +68,10 @@ class Timeline:
         """Wall minute since 1970 of a monotonic time."""
         return self.wall_ns(mono_ns) // MINUTE_NS
 
+    def steps_after(self, mono_ns: int) -> Sequence[ClockStep]:
+        """The steps that matter to times from `mono_ns` on."""
+        return [step for step in self.steps if step.mono_ns > mono_ns]
+
     def wall_all(self, mono_ns: array[int]) -> array[int]:
         """Wall times of many int64 monotonic times, in any order.
 

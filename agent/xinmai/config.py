@@ -29,6 +29,7 @@ from xinmai.config_model import (
     SYSTEM_STATE_DIR,
     BrokerConfig,
     CadenceConfig,
+    CaptureConfig,
     CollectorConfig,
     Config,
     NodeConfig,
@@ -40,6 +41,7 @@ from xinmai.errors import ConfigError
 __all__ = [
     "BrokerConfig",
     "CadenceConfig",
+    "CaptureConfig",
     "CollectorConfig",
     "Config",
     "Dirs",
@@ -222,6 +224,7 @@ def _build(settings: Mapping[str, Setting], dirs: Dirs) -> Config:
         cadence=_cadence(CadenceConfig(**made["cadence"]), made["cadence"]),
         broker=BrokerConfig(**made["broker"]),
         shipper=ShipperConfig(**made["shipper"]),
+        capture=CaptureConfig(**made["capture"]),
         collector=CollectorConfig(**made["collector"]),
         plugins=_plugins(settings),
     )

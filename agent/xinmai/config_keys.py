@@ -12,6 +12,7 @@ from xinmai import config_values as values
 from xinmai.config_model import (
     BrokerConfig,
     CadenceConfig,
+    CaptureConfig,
     CollectorConfig,
     NodeConfig,
     ShipperConfig,
@@ -23,6 +24,7 @@ SECTIONS = {
     "cadence": CadenceConfig,
     "broker": BrokerConfig,
     "shipper": ShipperConfig,
+    "capture": CaptureConfig,
     "collector": CollectorConfig,
 }
 COST_CLASSES = ("fast", "slow", "rare")
@@ -193,6 +195,67 @@ KEYS: tuple[Key, ...] = (
         "raw",
         values.texts(values.text(), '["host/*"]'),
         "Patterns PLUGIN/LANE of lanes sent at full rate besides their rollups.",
+    ),
+    Key(
+        "shipper.commands",
+        "commands",
+        values.choice("auto", "capture", "off"),
+        "Whether a collector may ask for a capture; auto: while the broker is on loopback.",
+    ),
+    Key(
+        "capture.before",
+        "before_ns",
+        values.period_ns("100ms", "5min"),
+        "How much of the time before a trigger is kept at full rate, as far as the ring reaches.",
+    ),
+    Key(
+        "capture.after",
+        "after_ns",
+        values.period_ns("100ms", "5min"),
+        "How much of the time after a trigger is kept at full rate.",
+    ),
+    Key(
+        "capture.longest",
+        "longest_ns",
+        values.period_ns("1s", "1h"),
+        "A capture that further triggers extend ends after this.",
+    ),
+    Key(
+        "capture.bytes",
+        "most_bytes",
+        values.size_bytes("64KiB", "1GiB"),
+        "Size at which a capture is cut.",
+    ),
+    Key(
+        "capture.per_hour",
+        "per_hour",
+        values.integer(0, 3600),
+        "Captures begun by triggers in an hour; further ones are counted. 0 for none.",
+    ),
+    Key(
+        "capture.lanes",
+        "lanes",
+        values.texts(values.text(), '["host/*"]'),
+        "Patterns PLUGIN/LANE of what a capture holds; of these, lanes faster than shipper.window.",
+    ),
+    Key(
+        "capture.severity",
+        "severity",
+        values.choice("info", "warning", "error", "critical", "never"),
+        "An event of this severity or a higher one begins a capture.",
+    ),
+    Key(
+        "capture.codes",
+        "codes",
+        values.texts(values.text(), '["xid*"]'),
+        "Patterns of codes of events that begin a capture whatever their severity.",
+    ),
+    Key(
+        "capture.when",
+        "when",
+        values.texts(values.rule(), '["hw.power above 700"]'),
+        "Rules on series, in their unit: a bound that is crossed, or a step in a counter's rate "
+        "per second. Of a device that is lost, or a host that dies, a capture is made anyway.",
     ),
     Key(
         "collector.edges",

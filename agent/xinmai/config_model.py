@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xinmai.rules import Rule
+
 SYSTEM_STATE_DIR = Path("/var/lib/xinmai")
 SYSTEM_RUN_DIR = Path("/run/xinmai")
 
@@ -64,6 +66,23 @@ class ShipperConfig:
     confirm: Literal["stored", "puback"] = "stored"
     raw: tuple[str, ...] = ()
     """Patterns `plugin/lane` of lanes streamed at full rate."""
+    commands: Literal["auto", "capture", "off"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureConfig:
+    """The flight recorder: what begins a capture, and how much it takes."""
+
+    before_ns: int = 5_000_000_000
+    after_ns: int = 5_000_000_000
+    longest_ns: int = 30_000_000_000
+    most_bytes: int = 16 * 2**20
+    per_hour: int = 12
+    lanes: tuple[str, ...] = ("*",)
+    """Patterns `plugin/lane`; of these, lanes faster than a rollup window."""
+    severity: Literal["info", "warning", "error", "critical", "never"] = "error"
+    codes: tuple[str, ...] = ()
+    when: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +123,6 @@ class Config:
     cadence: CadenceConfig = CadenceConfig()
     broker: BrokerConfig = BrokerConfig()
     shipper: ShipperConfig = ShipperConfig()
+    capture: CaptureConfig = CaptureConfig()
     collector: CollectorConfig = CollectorConfig()
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from xinmai.quantities import format_bytes, format_duration, parse_bytes, parse_duration_ns
+from xinmai.rules import RULE_FORM, parse_rule
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -217,11 +218,23 @@ def texts(entry: ValueType, example: str) -> ValueType:
             value = list(value)
         return tuple(entry.read(part) for part in _only(value, list))
 
+    def plain(value: Any) -> list[Any]:
+        return [entry.plain(part) for part in value]
+
     return ValueType(
         f"a list such as {example}, each {entry.allowed}",
         read,
-        list,
+        plain,
         lambda value: [part.strip() for part in value.split(",") if part.strip()],
+    )
+
+
+def rule() -> ValueType:
+    """A rule that begins a capture."""
+    return ValueType(
+        f'a rule such as "hw.power above 700": {RULE_FORM}',
+        lambda value: parse_rule(_only(value, str)),
+        lambda value: str(value.text),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from xinmai import clock
 from xinmai.cli.options import add_config_options, add_json_option, config_from
 from xinmai.cli.output import note, print_json, print_table, say
+from xinmai.cli.times import iso
 from xinmai.shipper.status import SOCKET_NAME
 
 TIMEOUT_S = 2.0
@@ -122,11 +123,20 @@ def _print(answer: dict[str, Any]) -> None:
         ],
         right=("period, ms", "series", "rows", "missed", "late mean, µs", "ring, s"),
     )
+    _print_captures(answer.get("captures", {}))
     print_table(
         ("spool", "bytes", "records"),
         [(one["stream"], one["bytes"], one["records"]) for one in answer["spool"]],
         right=("bytes", "records"),
     )
+
+
+def _print_captures(captures: dict[str, Any]) -> None:
+    last = captures.get("last")
+    if last:
+        state = "under way" if last["open"] else f"{last['bytes']} bytes"
+        begun = f"{captures['captures']} captures, {captures['suppressed']} triggers without one"
+        say(f"{begun}; the last: {last['id']} at {iso(last['at_ns'])}, {state}: {last['cause']}")
 
 
 def _seconds(value: float | None) -> str | None:

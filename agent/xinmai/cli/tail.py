@@ -29,6 +29,9 @@ _DECODERS: Mapping[str, Callable[[bytes], Any]] = {
     "inventory": codec.decode_inventory,
     "batch": codec.decode_batch,
     "event": codec.decode_batch,
+    "capture": codec.decode_batch,
+    "cmd": codec.decode_command,
+    "reply": codec.decode_reply,
     "stored": codec.decode_stored,
     "_collector": codec.decode_presence,
 }
@@ -144,12 +147,25 @@ def _inventory(body: Any) -> str:
 def _batch(body: Any) -> str:
     parts = [f"{body.stream} {body.queue[:8]}#{body.seq} schema {body.schema[:8]}"]
     parts.append(f"{sum(block.n for block in body.blocks)} windows in {len(body.blocks)} blocks")
+    if body.capture is not None:
+        end = ", the last" if body.capture.last else ""
+        parts.append(f"capture {body.capture.id} part {body.capture.part}{end}")
+        parts.append(f"{body.capture.trigger}: {body.capture.cause}")
     parts += [f"{event.severity} {event.code}: {event.message}" for event in body.events]
     parts += [
         f"lost {loss.stream} {loss.queue[:8]}#{loss.first}-{loss.last}: {loss.reason}"
         for loss in body.losses
     ]
     return "; ".join(parts)
+
+
+def _command(body: Any) -> str:
+    before_s, after_s = (ns / clock.SECOND_NS for ns in (body.before_ns, body.after_ns))
+    return f"{body.command} {body.id}: {before_s:g} s before and {after_s:g} s after"
+
+
+def _reply(body: Any) -> str:
+    return f"to {body.id}: {f'capture {body.capture}' if body.ok else body.error}"
 
 
 def _stored(body: Any) -> str:
@@ -171,6 +187,9 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "inventory": _inventory,
     "batch": _batch,
     "event": _batch,
+    "capture": _batch,
+    "cmd": _command,
+    "reply": _reply,
     "stored": _stored,
     "_collector": _presence,
 }

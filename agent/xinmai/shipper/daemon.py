@@ -15,6 +15,8 @@ from xinmai.clock import SECOND_NS
 from xinmai.config import Config
 from xinmai.sampler.supervisor import SOCKET_NAME
 from xinmai.shipper.address import broker_address
+from xinmai.shipper.clocksteps import ClockWatch
+from xinmai.shipper.commands import Commands, commands_allowed
 from xinmai.shipper.drain import Drain
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.positions import known_positions
@@ -55,7 +57,11 @@ class Shipper:
         self.rings.add(self._own.layout, self._own.ring.fd)
         self._soon = asyncio.Event()
         self.sampler = SamplerLink(
-            config.node.run_dir / SOCKET_NAME, self.rings, self._own.id, self._soon.set
+            config.node.run_dir / SOCKET_NAME,
+            self.rings,
+            self._own.id,
+            self._soon.set,
+            lambda *told: self.drain.recorder.host_ended(*told),
         )
         self.sender = Sender(
             self.identity,
@@ -65,6 +71,7 @@ class Shipper:
             lambda: next_session(state_dir),
             schemas=lambda: self.drain.schemas,
             retained=Retained(state_dir / "inventories"),
+            commands=Commands(self.identity, self._capture) if commands_allowed(config) else None,
         )
         self.drain = Drain(
             self.identity,
@@ -73,7 +80,9 @@ class Shipper:
             self.spools,
             self.sampler.tell_drained,
             lambda: self.sender.packet_bytes,
+            config.capture,
         )
+        self._clock_watch = ClockWatch(self.drain.look_at_clock)
         self._failing = ""
         self._sync_ns = 0
 
@@ -81,6 +90,7 @@ class Shipper:
         """Until `leave`; then take what is left and deliver it for at most DELIVER_S."""
         status = StatusServer(self)
         await status.start()
+        self._clock_watch.start()
         sending = asyncio.create_task(self.sender.run(), name="shipper-sender")
         works = [
             asyncio.create_task(self._drain_forever(), name="shipper-drain"),
@@ -98,13 +108,14 @@ class Shipper:
         finally:
             await _cancel(waiting, sending, *works)
             await status.close()
+            self._clock_watch.close()
             self.spools.close()
             self._own.close()
 
     async def _finish(self, works: list[asyncio.Task[None]]) -> None:
         draining, following = works
         await _cancel(draining)
-        await self._drain_once()
+        await self._drain_once(leaving=True)
         await _cancel(following)
         if not await self.sender.until_delivered(DELIVER_S):
             left = sum(spool.state().records for spool in self.spools)
@@ -123,12 +134,18 @@ class Shipper:
             timer.cancel()
             await self._drain_once()
 
-    async def _drain_once(self) -> None:
+    def _capture(self, before_ns: int, after_ns: int) -> str:
+        """Begin a capture by command; what the rings hold of it is copied at once."""
+        found = self.drain.recorder.command(self.rings, before_ns, after_ns)
+        self._soon.set()
+        return found
+
+    async def _drain_once(self, *, leaving: bool = False) -> None:
         """A disk that fails or is full ends nothing: the rings and memory keep what they can."""
-        self._own.commit(self.sender.state, self.spools)
+        self._own.commit(self.sender.state, self.spools, self.drain.recorder.state)
         failed = await self._sync_if_needed()
         try:
-            self.drain.run()
+            self.drain.run(leaving=leaving)
         except OSError as error:
             failed = failed or error
         self._note_disk(failed)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
+from functools import partial
 
 from xinmai import clock
-from xinmai.clock import SECOND_NS, Anchor
+from xinmai.clock import SECOND_NS, Anchor, Timeline
 from xinmai.clocksync import clock_sync
-from xinmai.config import ShipperConfig
+from xinmai.config import CaptureConfig, ShipperConfig
 from xinmai.errors import Refused
+from xinmai.shipper.clocksteps import ClockSteps
 from xinmai.shipper.events import events_lost, read_event, ring_dropped
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.inventories import Announced, Lanes, announce
 from xinmai.shipper.pending import Pending
+from xinmai.shipper.recorder import Limits, Recorder
 from xinmai.shipper.rings import Ring, RingSet
 from xinmai.shipper.take import FOREVER_NS, How, Take, Taker, take_rows, take_windows
 from xinmai.shipper.writer import Totals, Writer
@@ -57,11 +60,16 @@ class Drain:
         spools: SpoolSet,
         on_drained: Callable[[str], None],
         packet_bytes: Callable[[], int] = lambda: MAX_BODY_BYTES,
+        captures: CaptureConfig | None = None,
     ) -> None:
         self._identity, self._config = identity, config
         self._rings, self._spools = rings, spools
         self._on_drained, self._packet_bytes = on_drained, packet_bytes
         self._writer = Writer(identity, spools, rings.positions)
+        self.recorder = Recorder(
+            captures or CaptureConfig(), config.window_ns, self._writer, self._tell
+        )
+        self._steps = ClockSteps(self._tell)
         self._announced: list[Announced] = []
         self._losses: list[Loss] = []
         self._news: list[EventEntry] = []
@@ -79,8 +87,15 @@ class Drain:
         """Of the inventories in force."""
         return {one.schema for one in self._announced}
 
-    def run(self) -> None:
+    def look_at_clock(self) -> Timeline:
+        """Notice a step now, not only when the next window ends."""
+        return self._steps.look(clock.anchor(synced=self._clock_synced()))
+
+    def run(self, *, leaving: bool = False) -> None:
         """Take everything that is ready; of a ring that is gone that is all.
+
+        Args:
+            leaving: nothing will be read after this; an open capture ends here.
 
         Raises:
             OSError: a spool cannot take more; positions stay, the rings keep what they hold.
@@ -89,14 +104,13 @@ class Drain:
         failed: OSError | None = None
         changed = True
         while changed and failed is None:
-            anchor = clock.anchor(synced=self._clock_synced())
-            self._announce(anchor)
+            timeline = self.look_at_clock()
+            self._announce(timeline.anchor)
             for step in (self._drain_losses, self._drain_news, self._drain_events):
-                failed = _first_error(failed, step, anchor)
+                failed = _first_error(failed, step, timeline.anchor)
             for stream in TAKERS:
-                failed = _first_error(failed, self._drain_columns, anchor, stream)
-            for ring in self._rings.take_finished():
-                self._on_drained(ring.id)
+                failed = _first_error(failed, self._drain_columns, timeline, stream)
+            failed = _first_error(failed, self._record, timeline, leaving)
             changed = self._has_other_heads()
         if failed is not None:
             raise failed
@@ -130,9 +144,18 @@ class Drain:
         is_raw = any(fnmatch(name, pattern) for pattern in self._config.raw)
         return "raw" if is_raw else "rollup"
 
-    def _drain_columns(self, anchor: Anchor, stream: Stream) -> None:
+    def _record(self, timeline: Timeline, leaving: bool) -> None:
+        """Copy for an open capture, then let finished rings go; where it fails they are kept."""
+        limits = Limits(
+            self._limit_bytes, CELLS_PER_BATCH, self._cells_per_block("capture"), self._drop
+        )
+        self.recorder.record(self._announced, timeline, limits, leaving=leaving)
+        for ring in self._rings.take_finished():
+            self._let_go(ring)
+
+    def _drain_columns(self, timeline: Timeline, stream: Stream) -> None:
         for announced in self._announced:
-            pending = Pending(stream, announced, anchor)
+            pending = Pending(stream, announced, timeline)
             for lanes in announced.lanes:
                 if lanes.stream != stream or lanes.ring.closed:
                     continue
@@ -148,7 +171,7 @@ class Drain:
             position: int | None = lanes.ring.positions[lane]
             while position is not None:
                 how = self._how(lanes.ring, lane, wire_lane, position, pending, final=final)
-                take = TAKERS[pending.stream](lanes.ring, lane, position, pending.anchor, how)
+                take = TAKERS[pending.stream](lanes.ring, lane, position, pending.timeline, how)
                 if take:
                     pending = self._add(pending, take)
                 position = take.position if take.more else None
@@ -157,7 +180,7 @@ class Drain:
     def _add(self, pending: Pending, take: Take) -> Pending:
         if pending.takes and not pending.has_room(take, self._limit_bytes, CELLS_PER_BATCH):
             self._keep(pending)
-            pending = Pending(pending.stream, pending.announced, pending.anchor)
+            pending = Pending(pending.stream, pending.announced, pending.timeline)
         pending.add(take)
         return pending
 
@@ -167,7 +190,7 @@ class Drain:
 
     def _cells_per_block(self, stream: Stream) -> int:
         """So many that a block alone stays within a batch."""
-        if stream == "raw":
+        if stream != "rollup":
             return min(RAW_CELLS_PER_BLOCK, self._limit_bytes // RAW_CELL_BYTES)
         return min(CELLS_PER_BLOCK, self._limit_bytes // CELL_BYTES)
 
@@ -181,13 +204,15 @@ class Drain:
         *,
         final: bool,
     ) -> How:
+        anchor = pending.timeline.anchor
         return How(
             wire_lane=wire_lane,
             width_ns=self._config.window_ns,
-            close_ns=FOREVER_NS if final else self._close_before_ns(ring, lane, pending.anchor),
+            close_ns=FOREVER_NS if final else self._close_before_ns(ring, lane, anchor),
             cells=self._cells_per_block(pending.stream),
             between=0 if position else self._rings.missed_between(ring, lane),
             final=final,
+            look=partial(self.recorder.look_at_cells, ring, lane),
         )
 
     def _close_before_ns(self, ring: Ring, lane: int, anchor: Anchor) -> int:
@@ -202,8 +227,15 @@ class Drain:
     def _drop(self, ring: Ring, error: RingError) -> None:
         """What a hostile or damaged ring says is no reason to stop reading the others."""
         self._rings.drop(ring, str(error))
-        self._news.append(ring_dropped(ring.layout.plugin, str(error)))
+        self._tell(ring_dropped(ring.layout.plugin, str(error)))
+        self._let_go(ring)
+
+    def _let_go(self, ring: Ring) -> None:
+        self.recorder.forget(ring)
         self._on_drained(ring.id)
+
+    def _tell(self, event: EventEntry) -> None:
+        self._news.append(event)
 
     def _drain_losses(self, anchor: Anchor) -> None:
         self._losses += self._spools.take_losses()
@@ -243,6 +275,8 @@ class Drain:
             except Refused:
                 continue
             ring.positions[lane] = at
+            for event in events:
+                self.recorder.look_at_event(plugin, event)
             return True
         raise RingError("an event is over a limit of the wire")
 

@@ -93,6 +93,18 @@ def ring_dropped(plugin: str, why: str) -> EventEntry:
     )
 
 
+def captures_suppressed(counts: Mapping[str, int], per_hour: int) -> EventEntry:
+    """Triggers that began no capture, by kind."""
+    kinds = ", ".join(f"{count} {trigger}" for trigger, count in sorted(counts.items()))
+    return _own(
+        "",
+        "captures_suppressed",
+        "warning",
+        f"triggers that began no capture: {kinds}; {per_hour} captures an hour are allowed",
+        "look at what triggers; capture.per_hour allows more",
+    )
+
+
 def _own(plugin: str, code: str, severity: str, message: str, action: str) -> EventEntry:
     return EventEntry(
         time_ns=clock.wall_ns(),
@@ -102,5 +114,5 @@ def _own(plugin: str, code: str, severity: str, message: str, action: str) -> Ev
         severity=severity,
         action=action,
         message=message,
-        attributes={"xinmai.plugin": plugin},
+        attributes={"xinmai.plugin": plugin} if plugin else {},
     )

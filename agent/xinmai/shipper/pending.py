@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from xinmai.clock import Anchor
+from xinmai.clock import Timeline
 from xinmai.shipper.inventories import Announced
 from xinmai.shipper.rings import Positions
 from xinmai.shipper.take import Take
@@ -18,7 +18,7 @@ class Pending:
 
     stream: Stream
     announced: Announced
-    anchor: Anchor
+    timeline: Timeline
     takes: list[Take] = field(default_factory=list)
     size_bytes: int = 0
     cells: int = 0
@@ -27,6 +27,11 @@ class Pending:
     def blocks(self) -> list[Block]:
         """Of all takes."""
         return [take.block for take in self.takes if take.block is not None]
+
+    @property
+    def first_ns(self) -> int:
+        """The earliest time of a row or window."""
+        return min(take.first_ns for take in self.takes)
 
     def has_room(self, take: Take, most_bytes: int, most_cells: int) -> bool:
         """Whether the batch stays within its limits with this in it."""
@@ -45,7 +50,7 @@ class Pending:
         if not middle:
             return [self]
         return [
-            Pending(self.stream, self.announced, self.anchor, takes)
+            Pending(self.stream, self.announced, self.timeline, takes)
             for takes in (self.takes[:middle], self.takes[middle:])
         ]
 
@@ -65,7 +70,7 @@ class Pending:
         taken: dict[int, int] = {}
         missed: dict[int, int] = {}
         overrun: dict[int, int] = {}
-        now = self.anchor.minute(self.anchor.mono_ns)
+        now = self.timeline.minute(self.timeline.anchor.mono_ns)
         for take in self.takes:
             _add(taken, take.taken.items())
             _add(missed, take.missed.items())

@@ -21,6 +21,9 @@ RECONNECT_S = 0.25
 LEAVING_NS = 5 * SECOND_NS
 """A host whose sampler is gone may commit for so long."""
 
+ENDED = frozenset({"crashed", "stuck"})
+"""States of a plugin whose host ran and does not any more."""
+
 log = logging.getLogger("xinmai.shipper")
 
 
@@ -32,12 +35,19 @@ class SamplerLink:
         rings: filled by what the sampler sends.
         own: id of the ring that does not come from it.
         on_stopped: called when sampling has ended and the sampler waits for what is left.
+        on_host_ended: told (plugin, state, reason) when a host has died or hangs.
     """
 
     def __init__(
-        self, path: Path, rings: RingSet, own: str, on_stopped: Callable[[], None]
+        self,
+        path: Path,
+        rings: RingSet,
+        own: str,
+        on_stopped: Callable[[], None],
+        on_host_ended: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._path, self._rings, self._own, self._on_stopped = path, rings, own, on_stopped
+        self._on_host_ended = on_host_ended
         self._channel: Channel | None = None
         self._greeted: set[str] | None = None
         self.plugins: Sequence[Mapping[str, Any]] = ()
@@ -89,11 +99,18 @@ class SamplerLink:
         elif message.kind == "gone":
             self._rings.mark_gone(str(message.body.get("ring_id", "")))
         elif message.kind == "plugins":
-            self.plugins = list(message.body.get("plugins") or ())
+            before, self.plugins = self.plugins, list(message.body.get("plugins") or ())
+            self._look_for_ended(before)
             self._end_greeting()
         elif message.kind == "stopped":
             self._rings.mark_others_gone(self._own)
             self._on_stopped()
+
+    def _look_for_ended(self, before: Sequence[Mapping[str, Any]]) -> None:
+        ran = {one.get("name") for one in before if one.get("state") == "running"}
+        for one in self.plugins:
+            if one.get("state") in ENDED and one.get("name") in ran:
+                self._on_host_ended(*(str(one.get(key, "")) for key in ("name", "state", "reason")))
 
     def _take_ring(self, message: Received) -> None:
         if self._greeted is not None:

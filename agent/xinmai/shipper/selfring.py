@@ -12,6 +12,7 @@ from xinmai.api import Reason, Series
 from xinmai.catalog import Kind
 from xinmai.layout import EVENT_LANE, LaneLayout, Layout
 from xinmai.sampler.plan import EVENT_BYTES
+from xinmai.shipper.opencapture import RecorderState
 from xinmai.shipper.sendstate import SendState
 from xinmai.spool.spools import SpoolSet
 from xinmai.wire.messages import STREAMS
@@ -64,13 +65,14 @@ class SelfRing:
         self._statm = -1
         self.ring.close()
 
-    def commit(self, sender: SendState, spools: SpoolSet) -> None:
+    def commit(self, sender: SendState, spools: SpoolSet, recorder: RecorderState) -> None:
         """Take one row now; its grid is the drain's."""
         begin_ns = clock.mono_ns()
         scheduled_ns = begin_ns // self._period_ns * self._period_ns
         missed = max(0, scheduled_ns - self._due_ns) // self._period_ns if self._due_ns else 0
         self._due_ns = scheduled_ns + self._period_ns
-        cells, reasons = array("q", _readings(sender, spools)), bytearray(len(self._series))
+        cells = array("q", _readings(sender, spools, recorder))
+        reasons = bytearray(len(self._series))
         cells[_RSS], reasons[_RSS] = self._rss_bytes()
         duration_ns = clock.mono_ns() - begin_ns
         self.ring.commit(0, scheduled_ns, begin_ns, duration_ns, missed, cells, bytes(reasons))
@@ -102,6 +104,9 @@ def _series() -> list[Series]:
         _one("xinmai.publish.bytes", "By", counter),
         _one("xinmai.publish.refused", "{message}", counter),
         _one("xinmai.publish.unstored", "By", gauge),
+        _one("xinmai.capture.captures", "{capture}", counter),
+        _one("xinmai.capture.merged", "{trigger}", counter),
+        _one("xinmai.capture.suppressed", "{trigger}", counter),
     ]
     for stream in STREAMS:
         out.append(_one("xinmai.spool.bytes", "By", gauge, stream=stream))
@@ -127,7 +132,7 @@ def _one(
     )
 
 
-def _readings(sender: SendState, spools: SpoolSet) -> list[int]:
+def _readings(sender: SendState, spools: SpoolSet, recorder: RecorderState) -> list[int]:
     """In the order of `_series`."""
     out = [
         time.process_time_ns(),
@@ -138,6 +143,9 @@ def _readings(sender: SendState, spools: SpoolSet) -> list[int]:
         sender.bytes,
         sender.refused,
         sender.unstored_bytes,
+        recorder.captures,
+        recorder.merged,
+        recorder.suppressed,
     ]
     for spool in spools:
         state = spool.state()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from xinmai import clock
 from xinmai.config import ShipperConfig
 from xinmai.errors import BrokerRefused, Refused, TransportError
+from xinmai.shipper.commands import Commands
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.outbox import Item, Outbox
 from xinmai.shipper.retained import Retained
@@ -52,6 +53,7 @@ class Sender:
         next_session: gives each connection its number (WIRE-20).
         schemas: of the inventories in force, which are not cleared from the broker.
         retained: what the broker keeps.
+        commands: takes what a collector asks; None: nothing is taken.
         now_s: a monotonic clock.
     """
 
@@ -65,6 +67,7 @@ class Sender:
         *,
         schemas: Callable[[], set[str]] = set,
         retained: Retained | None = None,
+        commands: Commands | None = None,
         backoff: Backoff | None = None,
         now_s: Callable[[], float] = lambda: clock.mono_ns() / clock.SECOND_NS,
     ) -> None:
@@ -75,6 +78,7 @@ class Sender:
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()
         self._delivered: asyncio.Event | None = None
         self._retained = retained or Retained()
+        self._commands = commands
         self._session_number = 0
         self._leaving = self._away = self._contested = False
         self._refusals: dict[str, str] = {}
@@ -136,7 +140,8 @@ class Sender:
         async with Transport(self._address, client_id, will=will) as transport:
             self._note_connected(transport)
             await self._publish_status(transport, online=True)
-            await transport.subscribe([self._topics.stored])
+            asked = [self._topics.cmd] if self._commands else []
+            await transport.subscribe([self._topics.stored, *asked])
             self.outbox.start()
             await self._serve(_Session(transport))
             await self._publish_status(transport, online=False)
@@ -198,7 +203,22 @@ class Sender:
 
     async def _listen(self, transport: Transport) -> None:
         async for message in transport.messages():
-            self._take_stored(message)
+            if message.topic == self._topics.cmd:
+                await self._take_command(transport, message)
+            else:
+                self._take_stored(message)
+
+    async def _take_command(self, transport: Transport, message: Message) -> None:
+        if self._commands is None:
+            return
+        try:
+            reply = self._commands.take(message)
+            if reply is not None:
+                await transport.publish(self._topics.reply, reply)
+        except Refused as error:
+            self._say.once(logging.WARNING, "command refused: %s", error, key="cmd")
+        except BrokerRefused as refusal:
+            self._note_refusal(refusal)
 
     def _take_stored(self, message: Message) -> None:
         try:
@@ -300,7 +320,7 @@ class Sender:
             session.announced.discard(schema)
 
     async def _publish(self, transport: Transport, item: Item, payload: bytes) -> None:
-        topic = self._topics.event if item.stream == "event" else self._topics.batch
+        topic = self._topics.of(item.stream)
         try:
             await transport.publish(topic, payload)
         except BrokerRefused as refusal:

@@ -73,6 +73,7 @@ def snapshot(shipper: Shipper) -> dict[str, Any]:
         "spool": [asdict(spool.state()) for spool in shipper.spools],
         "transport": asdict(shipper.sender.state),
         "totals": asdict(shipper.drain.totals),
+        "captures": asdict(shipper.drain.recorder.state),
     }
 
 

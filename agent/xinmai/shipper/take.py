@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from xinmai.clock import SECOND_NS, Anchor
+from xinmai.clock import SECOND_NS, Timeline
 from xinmai.shipper.rings import Ring
 from xinmai.wire.blocks import raw_block, rollup_block
 from xinmai.wire.messages import Block
@@ -30,6 +30,7 @@ class Take:
         block: None where there is no row.
         taken, missed: by minute; taken without overrun.
         cells: of the block, with a value or without.
+        first_ns: the earliest time in the block.
         more: whether the lane may have more now.
     """
 
@@ -43,6 +44,7 @@ class Take:
     between: int = 0
     size_bytes: int = 0
     cells: int = 0
+    first_ns: int = FOREVER_NS
     more: bool = False
 
     def __bool__(self) -> bool:
@@ -59,6 +61,7 @@ class How(NamedTuple):
         cells: about as many in a block at most.
         between: ticks missed between the ring before and this one.
         final: nothing will come after this.
+        look: shown what was read.
     """
 
     wire_lane: int
@@ -67,13 +70,14 @@ class How(NamedTuple):
     cells: int
     between: int = 0
     final: bool = False
+    look: Callable[[Windows | Rows], None] | None = None
 
 
-Taker = Callable[[Ring, int, int, Anchor, How], Take]
+Taker = Callable[[Ring, int, int, Timeline, How], Take]
 """Reads a lane of a ring from a position on."""
 
 
-def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) -> Take:
+def take_windows(ring: Ring, lane: int, position: int, timeline: Timeline, how: How) -> Take:
     """Roll rows up to windows.
 
     Raises:
@@ -92,14 +96,16 @@ def take_windows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How)
     take = _new_take(ring, lane, windows, how)
     take.more = windows.n == limit
     if windows.n:
-        _book(take, anchor, windows.start_ns, windows.missed, array("I", windows.ticks))
+        _book(take, timeline, windows.start_ns, windows.missed, array("I", windows.ticks))
+        if how.look is not None:
+            how.look(windows)
     if windows.n or windows.overrun:
         take.block = rollup_block(how.wire_lane, how.width_ns, windows, kinds)
         take.size_bytes, take.cells = block_bytes(take.block), windows.n * columns
     return take
 
 
-def take_rows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) -> Take:
+def take_rows(ring: Ring, lane: int, position: int, timeline: Timeline, how: How) -> Take:
     """Rows at full rate.
 
     Raises:
@@ -116,7 +122,9 @@ def take_rows(ring: Ring, lane: int, position: int, anchor: Anchor, how: How) ->
     # A row that cannot be read ends a batch; at the end of a ring there is no next second.
     take.more = rows.n == limit or (how.final and rows.n > 0)
     if rows.n:
-        _book(take, anchor, rows.scheduled_ns, rows.missed, [1] * rows.n)
+        _book(take, timeline, rows.scheduled_ns, rows.missed, [1] * rows.n)
+        if how.look is not None:
+            how.look(rows)
     if rows.n or rows.overrun:
         take.block = raw_block(how.wire_lane, rows, columns)
         take.size_bytes, take.cells = block_bytes(take.block), rows.n * columns
@@ -132,16 +140,19 @@ def _new_take(ring: Ring, lane: int, read: Windows | Rows, how: How) -> Take:
     return Take(ring, lane, read.next_position, overrun=overrun, between=between)
 
 
-def _book(take: Take, anchor: Anchor, times_ns: bytes, missed: bytes, ticks: Iterable[int]) -> None:
+def _book(
+    take: Take, timeline: Timeline, times_ns: bytes, missed: bytes, ticks: Iterable[int]
+) -> None:
     """By the minute of windows or rows."""
     columns = take.ring.layout.lanes[take.lane].count
     times, skipped = array("q", times_ns), array("I", missed)
-    if min(times) < 0 or max(times) > anchor.mono_ns + AHEAD_NS:
+    take.first_ns = min(times)
+    if take.first_ns < 0 or max(times) > timeline.anchor.mono_ns + AHEAD_NS:
         raise RingError(f"lane {take.lane} has a row of a time that is not of this boot")
     if sum(skipped) * columns > MAX_READINGS:
         raise RingError(f"lane {take.lane} claims {sum(skipped)} missed ticks")
     for time_ns, count, ticks_missed in zip(times, ticks, skipped, strict=True):
-        minute = anchor.minute(time_ns)
+        minute = timeline.minute(time_ns)
         take.taken[minute] = take.taken.get(minute, 0) + count * columns
         if ticks_missed:
             take.missed[minute] = take.missed.get(minute, 0) + ticks_missed * columns

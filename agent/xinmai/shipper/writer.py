@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from xinmai.clock import Anchor
+from xinmai.clock import Anchor, ClockStep, Timeline
 from xinmai.errors import Refused
+from xinmai.shipper.capturerows import Part
 from xinmai.shipper.identity import Identity
 from xinmai.shipper.inventories import Announced
 from xinmai.shipper.pending import Pending
@@ -15,7 +16,7 @@ from xinmai.shipper.positions import pack_positions
 from xinmai.shipper.rings import Positions
 from xinmai.spool.spools import SpoolSet
 from xinmai.wire.codec import encode_batch
-from xinmai.wire.messages import AccountEntry, Batch, Block, EventEntry, Loss, Stream
+from xinmai.wire.messages import AccountEntry, Batch, Block, Capture, EventEntry, Loss, Stream
 
 log = logging.getLogger("xinmai.shipper")
 
@@ -65,10 +66,11 @@ class Writer:
         identity = self._put(
             pending.stream,
             pending.announced,
-            pending.anchor,
+            pending.timeline.anchor,
             pending.positions(self._positions()),
             blocks=blocks,
             account=account,
+            steps=pending.timeline.steps_after(pending.first_ns),
         )
         pending.settle()
         for entry in account:
@@ -105,6 +107,26 @@ class Writer:
             positions[ring_id] |= lanes
         self._put("event", announced, anchor, positions, events=events)
 
+    def put_capture(self, part: Part, timeline: Timeline, capture: Capture) -> int:
+        """Append one batch of a capture; returns its size in bytes.
+
+        Raises:
+            OSError: the spool cannot take more.
+            Refused: over a limit.
+        """
+        before = self.totals.bytes
+        first_ns = min((chunk.first_ns for chunk in part.chunks if chunk.block.n), default=0)
+        self._put(
+            "capture",
+            part.announced,
+            timeline.anchor,
+            self._positions(),
+            blocks=[chunk.block for chunk in part.chunks],
+            capture=capture,
+            steps=timeline.steps_after(first_ns) if part.chunks else (),
+        )
+        return self.totals.bytes - before
+
     def put_losses(self, announced: Announced, anchor: Anchor, losses: Sequence[Loss]) -> None:
         """Append losses as one batch, or as several where one is over a limit.
 
@@ -134,6 +156,8 @@ class Writer:
         events: Sequence[EventEntry] = (),
         losses: Sequence[Loss] = (),
         account: Sequence[AccountEntry] = (),
+        capture: Capture | None = None,
+        steps: Sequence[ClockStep] = (),
     ) -> tuple[str, int]:
         spool = self._spools[stream]
         queue, seq = spool.next_identity()
@@ -152,6 +176,8 @@ class Writer:
                 losses=losses,
                 account=account,
                 stand_in=announced.stand_in,
+                capture=capture,
+                steps=steps,
             )
         )
         spool.put_inventory(announced.schema, announced.payload)

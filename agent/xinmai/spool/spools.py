@@ -1,4 +1,4 @@
-"""The three spools of an agent: one directory, one owner, one disk, priorities between them."""
+"""The spools of an agent, one per stream: one directory, owner and disk, with priorities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xinmai.wire.messages import STREAMS, Loss, Stream
 from xinmai_native import crc32c
 
 BUDGET_BYTES = 2**30
-SHARES: Mapping[Stream, int] = {"event": 10, "rollup": 60, "raw": 30}
+SHARES: Mapping[Stream, int] = {"event": 10, "rollup": 50, "capture": 15, "raw": 25}
 """Percent of the budget."""
 
 _SEGMENT_BYTES = 8 * 2**20
@@ -25,7 +25,7 @@ _LEAST_SEGMENT_BYTES = 64 * 1024
 
 
 class SpoolSet:
-    """Opens `event/`, `rollup/` and `raw/` under one directory.
+    """Opens `event/`, `rollup/`, `capture/` and `raw/` under one directory.
 
     A loss of any stream is taken here and shipped by the caller in a batch of stream event; it is
     forgotten by its own spool once that batch is durable.
@@ -112,7 +112,7 @@ class SpoolSet:
         self._directory_lock.release()
 
     def _make_room(self) -> int:
-        """What is not needed goes first, then the oldest of raw, of rollup, of event."""
+        """What is not needed goes first, then the oldest of raw, capture, rollup, event."""
         freed = sum(spool.purge() for spool in self)
         for stream in reversed(STREAMS):
             if not freed and stream in self._spools:

@@ -46,6 +46,10 @@ class Topics:
         """Stream event."""
         return f"{self.base}/event"
 
+    def of(self, stream: str) -> str:
+        """Where batches of a stream go."""
+        return f"{self.base}/{stream}" if stream in ("event", "capture") else self.batch
+
     @property
     def capture(self) -> str:
         """Stream capture."""

@@ -117,6 +117,19 @@ def test_people_see_state_reasons_lanes_and_spool(
         assert word in out
 
 
+@pytest.mark.parametrize(("is_open", "state"), [(True, "under way"), (False, "4711 bytes")])
+def test_people_see_the_last_capture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_open: bool, state: str
+) -> None:
+    last = {"id": "ab12", "cause": "card lost", "at_ns": 0, "bytes": 4711, "open": is_open}
+    captures = {"captures": 3, "merged": 0, "suppressed": 2, "last": last}
+    with agent(tmp_path, answering({**ANSWER, "captures": captures})):
+        assert run(tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "3 captures, 2 triggers without one; the last: ab12 at 1970-01-01" in out
+    assert f"{state}: card lost" in out
+
+
 def test_ill_health_is_exit_code_1_and_names_the_broker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,17 @@ from xinmai.cli.main import main
 from xinmai.clock import Anchor
 from xinmai.transport import BrokerAddress, Message
 from xinmai.wire import codec
-from xinmai.wire.messages import Batch, EventEntry, Loss, Presence, Status, Stored
+from xinmai.wire.messages import (
+    Batch,
+    Capture,
+    Command,
+    EventEntry,
+    Loss,
+    Presence,
+    Reply,
+    Status,
+    Stored,
+)
 
 BOOT = "0123456789abcdef" * 2
 QUEUE = "00000000000000aa"
@@ -30,6 +40,19 @@ EVENTS = Batch(
     events=(EventEntry(9, "card-1", "xid", "", "error", "", "fell off", {"a": "b"}),),
     losses=(Loss("raw", QUEUE, 1, 4, "spool_budget", ((30, 12),)),),
 )
+CAPTURED = Batch(
+    "n1",
+    "e1",
+    BOOT,
+    "capture",
+    QUEUE,
+    8,
+    SCHEMA,
+    Anchor(1, 2, 3, 4),
+    capture=Capture(QUEUE, "lost", "gone", "card-1", "", 5, 4, 6, 2, last=True, merged=0),
+)
+COMMAND = Command("n1", "e1", QUEUE, "capture", 5, 5_000_000_000, 7_000_000_000)
+REPLY = Reply("n1", "e1", QUEUE, False, "", "no lane", 6)
 STORED = Stored("n1", "e1", "c1", 2, {"rollup": {QUEUE: ((1, 7), (9, 9))}})
 PRESENCE = Presence("e1", "c1", 2, True, 5)
 
@@ -53,7 +76,13 @@ MESSAGES = [
         (MESSAGES[1], ["event 00000000#7", "error xid: fell off", "lost raw 00000000#1-4"]),
         (MESSAGES[2], ["by c1 session 2", "rollup 00000000#1-7,9-9"]),
         (MESSAGES[3], ["e1/_collector", "collector c1 online"]),
-        (message("cmd", b"x"), ["e1/n1/cmd", "cmd"]),
+        (
+            message("capture", codec.encode_batch(CAPTURED)),
+            ["part 2, the last", "lost: gone"],
+        ),
+        (message("cmd", codec.encode_command(COMMAND)), ["e1/n1/cmd", "5 s before and 7 s after"]),
+        (message("reply", codec.encode_reply(REPLY)), [f"to {QUEUE}: no lane"]),
+        (message("cmd", b"x"), ["e1/n1/cmd", "refused: "]),
         (message("status", b"\xc1"), ["refused: "]),
         (Message("xinmai/1/e1/n1/odd", b"", False), ["refused: topic"]),
     ],

@@ -13,6 +13,7 @@ from agent.shipper.rig import IDENTITY
 from fakes.fakebroker import FakeBroker
 from fakes.packets import Publish
 from xinmai.config import ShipperConfig
+from xinmai.shipper.commands import Commands
 from xinmai.shipper.retained import Retained
 from xinmai.shipper.sender import Sender
 from xinmai.spool.spools import SpoolSet
@@ -49,6 +50,7 @@ class Bench:
         protocol: Protocol | None = "5",
         schemas: Callable[[], set[str]] = set,
         retained: Path | None = None,
+        commands: Commands | None = None,
     ) -> None:
         self.now_s = 1000.0
         self.session = 0
@@ -63,6 +65,7 @@ class Bench:
             self.next_session,
             schemas=schemas,
             retained=Retained(retained),
+            commands=commands,
             backoff=Backoff(0.005, 0.02, 0.005, source=random.Random(1)),
             now_s=lambda: self.now_s,
         )

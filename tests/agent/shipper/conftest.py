@@ -8,16 +8,22 @@ from typing import Protocol
 import pytest
 
 from agent.shipper.rig import MIB, Clock, Rig
-from xinmai.config import ShipperConfig
+from xinmai.config import CaptureConfig, ShipperConfig
 
 DEFAULT = ShipperConfig()
+CAPTURES = CaptureConfig()
 
 
 class MakeRig(Protocol):
     """A rig with a configuration of the test's own."""
 
     def __call__(
-        self, config: ShipperConfig = ..., *, budget_bytes: int = ..., packet_bytes: int = ...
+        self,
+        config: ShipperConfig = ...,
+        *,
+        budget_bytes: int = ...,
+        packet_bytes: int = ...,
+        captures: CaptureConfig = ...,
     ) -> Rig: ...
 
 
@@ -42,8 +48,9 @@ def make_rig(tmp_path: Path, clock: Clock) -> Iterator[MakeRig]:
         *,
         budget_bytes: int = 64 * MIB,
         packet_bytes: int = MIB,
+        captures: CaptureConfig = CAPTURES,
     ) -> Rig:
-        made.append(Rig(tmp_path / "spool", clock, config, budget_bytes, packet_bytes))
+        made.append(Rig(tmp_path / "spool", clock, config, budget_bytes, packet_bytes, captures))
         return made[-1]
 
     yield make

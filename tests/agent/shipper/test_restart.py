@@ -159,7 +159,7 @@ def test_a_restart_with_everything_stored_sends_nothing(make_rig: MakeRig) -> No
         rig.store(stream)
     following = rig.again(host)
     following.run(at(12))
-    assert [following.payloads(stream) for stream in STREAMS] == [[], [], []]
+    assert [following.payloads(stream) for stream in STREAMS] == [[], [], [], []]
     host.row(at(12), 120)
     following.run(at(13))
     assert fast(following) == [120]

@@ -14,6 +14,7 @@ from xinmai.api import Reason
 from xinmai.catalog import lookup, refusal
 from xinmai.clock import SECOND_NS
 from xinmai.shipper import selfring
+from xinmai.shipper.opencapture import RecorderState
 from xinmai.shipper.selfring import SelfRing
 from xinmai.shipper.sendstate import SendState
 from xinmai.spool.spools import SpoolSet
@@ -52,7 +53,7 @@ def test_a_row_says_what_the_sender_and_the_spools_say(spools: SpoolSet) -> None
     state = SendState(
         connected=True, connects=3, messages=5, bytes=7, refused=11, unstored_bytes=13
     )
-    own.commit(state, spools)
+    own.commit(state, spools, RecorderState())
     found = row(own)
     assert found["xinmai.publish.connected", ""] == 1
     assert found["xinmai.publish.connects", ""] == 3
@@ -71,9 +72,9 @@ def test_a_row_says_what_the_sender_and_the_spools_say(spools: SpoolSet) -> None
 def test_ticks_that_the_loop_slept_through_are_missed(spools: SpoolSet, clock: Clock) -> None:
     own = SelfRing(SECOND_NS)
     for seconds in (1, 1, 5, 1):
-        own.commit(SendState(), spools)
+        own.commit(SendState(), spools, RecorderState())
         clock.advance(seconds)
-    own.commit(SendState(), spools)
+    own.commit(SendState(), spools, RecorderState())
     assert RingReader(own.ring.fd).state(0).missed == 4
     own.close()
 
@@ -87,7 +88,7 @@ def test_without_proc_the_memory_has_a_reason(
         path.write_bytes(content)
     monkeypatch.setattr(selfring, "STATM", os.fspath(path))
     own = SelfRing(SECOND_NS)
-    own.commit(SendState(), spools)
+    own.commit(SendState(), spools, RecorderState())
     (reason,) = RingReader(own.ring.fd).rows(0, 0, 1).reasons
     assert reason == (1, 0, Reason.UNSUPPORTED, 0)
     own.close()

@@ -75,6 +75,7 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "spool",
         "transport",
         "totals",
+        "captures",
     }
     assert set(answer["plugins"][0]) == {"name", "state", "newest_age_s", "stuck", "reason"}
     assert set(answer["lanes"][0]) == {
@@ -89,7 +90,7 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "age_s",
         "span_s",
     }
-    assert [one["stream"] for one in answer["spool"]] == ["event", "rollup", "raw"]
+    assert [one["stream"] for one in answer["spool"]] == ["event", "rollup", "capture", "raw"]
     assert set(answer["spool"][0]) >= {"stream", "bytes", "records", "dropped_readings"}
     assert set(answer["transport"]) == {
         "connected",
@@ -105,6 +106,7 @@ def test_keys_are_frozen(shipper: Shipper, clock: Clock) -> None:
         "error",
     }
     assert set(answer["totals"]) == {"taken", "missed", "ring_overrun", "batches", "bytes"}
+    assert answer["captures"] == {"captures": 0, "merged": 0, "suppressed": 0, "last": None}
     json.dumps(answer)
 
 

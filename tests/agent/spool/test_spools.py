@@ -32,9 +32,9 @@ def opened(directory: Path, budget_bytes: int = BUDGET) -> Iterator[SpoolSet]:
 def test_streams_have_their_own_directory_queue_and_owner(tmp_path: Path) -> None:
     with opened(tmp_path) as spools:
         queues = {put(spools[stream])[0] for stream in STREAMS}
-        assert len(queues) == 3
+        assert len(queues) == len(STREAMS)
         assert len({spool.owner for spool in spools}) == 1
-        assert [state.stream for state in spools.state()] == ["event", "rollup", "raw"]
+        assert [state.stream for state in spools.state()] == ["event", "rollup", "capture", "raw"]
     assert {item.name for item in tmp_path.iterdir()} == {*STREAMS, "lock", "instance"}
 
 
@@ -129,7 +129,7 @@ def test_event_is_synced_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             put(spools[stream])
         monkeypatch.setattr(os, "fdatasync", sync)
         spools.sync()
-        assert order == ["raw", "rollup", "event"]
+        assert order == ["raw", "capture", "rollup", "event"]
 
 
 @pytest.mark.fault("E6")
@@ -159,11 +159,11 @@ def test_full_disk_takes_raw_then_rollup_then_event(
             except OSError:
                 break
             order += [loss.stream for loss in spools.take_losses()]
-        assert order == sorted(order, key=["raw", "rollup", "event"].index)
+        assert order == sorted(order, key=["raw", "capture", "rollup", "event"].index)
         assert set(order) == set(STREAMS)
         need[0] = 0
         fill(spools["event"], 1)
-        for stream in ("raw", "rollup"):
+        for stream in ("raw", "capture", "rollup"):
             assert held(spools[stream]), "the active segment is never dropped"
             assert set(held(spools[stream])) < held_before[stream]
 
