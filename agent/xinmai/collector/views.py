@@ -113,7 +113,7 @@ FROM totals LEFT JOIN reasons USING (edge, node, minute)"""
 
 CAPTURES: Final = """CREATE VIEW captures AS
 SELECT make_timestamptz(min(at_ns) // 1000) AS time, id, edge, node,
-    arg_min(trigger, part) AS trigger, arg_min(cause, part) AS cause,
+    arg_min(trigger, part) AS trigger, arg_max(cause, part) AS cause,
     arg_min(hw_id, part) AS hw_id, arg_min(metric, part) AS metric,
     min(at_ns) AS at_ns, min(from_ns) AS from_ns, max(to_ns) AS to_ns,
     count(DISTINCT part) AS parts,
