@@ -1,4 +1,4 @@
-"""A capture as a user asks for one: up, capture, and every reading against what was streamed raw."""
+"""A capture as a user asks for one, every reading held against what was streamed raw."""
 
 from __future__ import annotations
 
