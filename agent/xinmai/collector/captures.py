@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -20,10 +21,9 @@ MAX_CAPTURES: Final = 1000
 MAX_SERIES: Final = 16
 """Asked for at a time, at full rate."""
 MAX_READINGS: Final = 500_000
-"""Of one answer at full rate."""
+"""Of one answer at full rate, and sorted at a time for a file."""
 FORMATS: Final = ("parquet", "csv")
 _NS_KEYS: Final = ("at_ns", "from_ns", "to_ns")
-_CHUNK_ROWS: Final = 65_536
 
 _MINE: Final = """(
     SELECT s.*, r.time_ns, r.late_ns, r.duration_ns, r.last, r.reason, r.code,
@@ -133,25 +133,46 @@ def write(snapshot: Snapshot, capture: dict[str, Any], kind: str, out: IO[bytes]
     Raises:
         QueryError: the engine gave up.
     """
+    groups = _groups(detail(snapshot, capture)["series"])
+    count = 0
+    with engine(snapshot, threads=1) as connection, ExitStack() as stack:
+        writer = None
+        for ids in groups:
+            with bounded(connection):
+                table = connection.sql(_long_form(capture, kind, ids)).to_arrow_table()
+            if writer is None:
+                schema = table.schema.with_metadata({"xinmai": json.dumps(capture)})
+                writer = stack.enter_context(_writer(kind, out, schema))
+            writer.write_table(table.cast(schema))
+            count += table.num_rows
+    return count
+
+
+def _groups(series: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Series ids in order, so many together that a sort of their readings stays small."""
+    groups: list[list[str]] = [[]]
+    held = 0
+    for one in series:
+        if held + one["readings"] > MAX_READINGS and groups[-1]:
+            groups.append([])
+            held = 0
+        groups[-1].append(one["id"])
+        held += one["readings"]
+    return groups
+
+
+def _long_form(capture: dict[str, Any], kind: str, ids: Sequence[str]) -> str:
     attributes = "attributes"
     if kind == "csv":
         # CSV has no maps.
         attributes = """array_to_string([k || '=' || attributes[k]
             FOR k IN list_sort(map_keys(attributes))], ' ') AS attributes"""
-    sql = f"""
+    return f"""
         SELECT time_ns, hw_id, metric, {attributes}, value, unit,
             CASE WHEN reason = 0 THEN last END AS raw, reason_text(reason, code) AS reason,
             late_ns, duration_ns
-        FROM {_mine(capture)} ORDER BY hw_id, metric, series_id, time_ns"""
-    with engine(snapshot) as connection, bounded(connection):
-        reader = connection.sql(sql).to_arrow_reader(_CHUNK_ROWS)
-        schema = reader.schema.with_metadata({"xinmai": json.dumps(capture)})
-        count = 0
-        with _writer(kind, out, schema) as writer:
-            for batch in reader:
-                writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-                count += batch.num_rows
-    return count
+        FROM {_mine(capture)} AS mine WHERE series_id IN ({", ".join(ids) or "NULL"})
+        ORDER BY hw_id, metric, mine.attributes, series_id, time_ns"""
 
 
 def _writer(kind: str, out: IO[bytes], schema: pa.Schema) -> Any:

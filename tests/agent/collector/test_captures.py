@@ -262,8 +262,12 @@ async def test_a_capture_waits_for_its_inventory(tmp_path: Path) -> None:
         assert raws(rig, "hw.power") == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("at_a_time", [captures.MAX_READINGS, 5], ids=["whole", "in-groups"])
 @pytest.mark.parametrize("kind", captures.FORMATS)
-async def test_a_capture_is_written_to_a_file_reading_by_reading(tmp_path: Path, kind: str) -> None:
+async def test_a_capture_is_written_to_a_file_reading_by_reading(
+    tmp_path: Path, kind: str, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "MAX_READINGS", at_a_time)
     node = Node(columns=[series("hw.power", sensor="a b", chip="0"), series("hw.temperature")])
     async with running(tmp_path) as rig:
         await rig.take(node.announce(), part(node, 1, last=True))
@@ -282,6 +286,17 @@ async def test_a_capture_is_written_to_a_file_reading_by_reading(tmp_path: Path,
     else:
         assert dict(rows[0]["attributes"]) == {"chip": "0", "sensor": "a b"}
         assert json.loads(table.schema.metadata[b"xinmai"])["id"] == CAPTURE_ID
+
+
+@pytest.mark.parametrize("kind", captures.FORMATS)
+async def test_a_capture_of_no_rows_is_a_file_with_columns(tmp_path: Path, kind: str) -> None:
+    node = two_series()
+    async with running(tmp_path) as rig:
+        await rig.take(node.announce(), node.capture(1, [], [[], []], last=True))
+        snapshot, out = rig.core.snapshot(), io.BytesIO()
+        assert captures.write(snapshot, captures.find(snapshot, CAPTURE_ID), kind, out) == 0
+    reader = pq.read_table if kind == "parquet" else pa.csv.read_csv
+    assert reader(io.BytesIO(out.getvalue())).column_names[0] == "time_ns"
 
 
 async def test_too_much_at_full_rate_is_refused(
