@@ -16,6 +16,8 @@ from xinmai.collector.query import read_snapshot, running_url
 from xinmai.errors import Usage, XinmaiError
 
 TIMEOUT_S: Final = 40.0
+FILE_TIMEOUT_S: Final = 240.0
+"""A file is written before its first byte is sent: some seconds for each million readings."""
 _NONE: Final = 404
 
 
@@ -109,7 +111,8 @@ class Running:
         """Write a capture's readings."""
         place = {"edge": capture["edge"], "node": capture["node"], "format": kind}
         query = urllib.parse.urlencode(place)
-        with self._open(f"/api/captures/{capture['id']}/file?{query}") as response:
+        path = f"/api/captures/{capture['id']}/file?{query}"
+        with self._open(path, timeout_s=FILE_TIMEOUT_S) as response:
             shutil.copyfileobj(response, out)
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -138,11 +141,11 @@ class Running:
                 return None
             raise
 
-    def _open(self, path: str, body: bytes | None = None) -> Any:
+    def _open(self, path: str, body: bytes | None = None, timeout_s: float = TIMEOUT_S) -> Any:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         request = urllib.request.Request(self._url + path, data=body, headers=headers)
         try:
-            return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+            return urllib.request.urlopen(request, timeout=timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 words = _words(error.read(), error.code)

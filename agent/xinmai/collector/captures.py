@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import IO, Any, Final
 
@@ -29,7 +29,7 @@ _MINE: Final = """(
     SELECT s.*, r.time_ns, r.late_ns, r.duration_ns, r.last, r.reason, r.code,
         CASE WHEN r.reason = 0 THEN native_double(r.last, s.type) * s.num / s.den END AS value
     FROM _capture_rows r JOIN _series s USING (series_id)
-    WHERE r.capture = {number} AND s.edge = {edge} AND s.node = {node}
+    WHERE r.capture = {number} AND s.edge = {edge} AND s.node = {node} {chosen}
 )"""
 
 
@@ -70,11 +70,17 @@ def find(
     return found[0]
 
 
-def _mine(capture: dict[str, Any]) -> str:
+def _mine(capture: dict[str, Any], ids: Iterable[int] | None = None) -> str:
+    """Readings of a capture; of some series where ids are given."""
+    chosen = ""
+    if ids is not None:
+        # On the rows, not on the descriptions: whole groups of rows are passed over unread.
+        chosen = f"AND r.series_id IN ({', '.join(map(str, ids)) or 'NULL'})"
     return _MINE.format(
         number=id_number(capture["id"]),
         edge=literal(capture["edge"]),
         node=literal(capture["node"]),
+        chosen=chosen,
     )
 
 
@@ -100,7 +106,7 @@ def samples(
     Raises:
         Usage: more than MAX_READINGS.
     """
-    mine = f"{_mine(capture)} WHERE series_id IN ({', '.join(map(str, series_ids))})"
+    mine = _mine(capture, series_ids)
     at_ns = int(capture["at_ns"])
     sql = f"""
         SELECT series_id::VARCHAR AS id, unit, kind,
@@ -148,20 +154,20 @@ def write(snapshot: Snapshot, capture: dict[str, Any], kind: str, out: IO[bytes]
     return count
 
 
-def _groups(series: Sequence[dict[str, Any]]) -> list[list[str]]:
+def _groups(series: Sequence[dict[str, Any]]) -> list[list[int]]:
     """Series ids in order, so many together that a sort of their readings stays small."""
-    groups: list[list[str]] = [[]]
+    groups: list[list[int]] = [[]]
     held = 0
     for one in series:
         if held + one["readings"] > MAX_READINGS and groups[-1]:
             groups.append([])
             held = 0
-        groups[-1].append(one["id"])
+        groups[-1].append(int(one["id"]))
         held += one["readings"]
     return groups
 
 
-def _long_form(capture: dict[str, Any], kind: str, ids: Sequence[str]) -> str:
+def _long_form(capture: dict[str, Any], kind: str, ids: Sequence[int]) -> str:
     attributes = "attributes"
     if kind == "csv":
         # CSV has no maps.
@@ -171,8 +177,8 @@ def _long_form(capture: dict[str, Any], kind: str, ids: Sequence[str]) -> str:
         SELECT time_ns, hw_id, metric, {attributes}, value, unit,
             CASE WHEN reason = 0 THEN last END AS raw, reason_text(reason, code) AS reason,
             late_ns, duration_ns
-        FROM {_mine(capture)} AS mine WHERE series_id IN ({", ".join(ids) or "NULL"})
-        ORDER BY hw_id, metric, mine.attributes, series_id, time_ns"""
+        FROM {_mine(capture, ids)}
+        ORDER BY list_position({list(ids)}, series_id), time_ns"""
 
 
 def _writer(kind: str, out: IO[bytes], schema: pa.Schema) -> Any:
