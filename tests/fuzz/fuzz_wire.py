@@ -24,13 +24,17 @@ from xinmai.errors import Refused
 from xinmai.wire.blocks import expand, readings_by_window
 from xinmai.wire.codec import (
     decode_batch,
+    decode_command,
     decode_inventory,
     decode_presence,
+    decode_reply,
     decode_status,
     decode_stored,
     encode_batch,
+    encode_command,
     encode_inventory,
     encode_presence,
+    encode_reply,
     encode_status,
     encode_stored,
     schema_of,
@@ -97,6 +101,8 @@ TARGETS: Sequence[Callable[[bytes], object]] = (
     lambda data: encode_status(decode_status(data)),
     lambda data: encode_stored(decode_stored(data)),
     lambda data: encode_presence(decode_presence(data)),
+    lambda data: encode_command(decode_command(data)),
+    lambda data: encode_reply(decode_reply(data)),
     lambda data: parse_topic(data.decode("latin-1")),
 )
 

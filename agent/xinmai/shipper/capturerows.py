@@ -67,44 +67,38 @@ def chunks_of(
         RingError: what the ring says cannot be.
     """
     columns, reader = ring.layout.lanes[lane].count, ring.reader
-    limit = max(1, most_cells // columns)
+    most = max(1, most_cells // columns)
     end = reader.state(lane).committed
     while position < end:
-        rows = reader.rows(lane, position, limit)
-        while rows.n > 1 and len(rows.reasons) > RUNS_PER_BLOCK:
-            rows = reader.rows(lane, position, rows.n // 2)
-        times = array("q", rows.scheduled_ns)
-        inside = bisect_left(times, until_ns)
-        if inside < rows.n:
-            rows = cut_rows(rows, inside, columns)
-        if rows.n or (rows.overrun and inside == len(times)):
-            block = raw_block(wire_lane, rows, columns)
-            first_ns, last_ns = (times[0], times[rows.n - 1]) if rows.n else (0, 0)
-            size = block_bytes(block)
-            yield (
-                Chunk((ring.id, lane), rows.next_position, block, first_ns, last_ns, size),
-                rows.n * columns,
-            )
-        if inside < len(times) or rows.next_position <= position:
+        rows = _rows_until(reader, lane, position, until_ns, most)
+        if rows is None:
             return
-        position = rows.next_position
+        times = array("q", rows.scheduled_ns)
+        block = raw_block(wire_lane, rows, columns)
+        ends_ns = (times[0], times[-1]) if times else (0, 0)
+        size_bytes = block_bytes(block)
+        chunk = Chunk((ring.id, lane), rows.next_position, block, *ends_ns, size_bytes)
+        yield chunk, rows.n * columns
+        position = max(position + 1, rows.next_position)
 
 
-def cut_rows(rows: Rows, n: int, columns: int) -> Rows:
-    """The first `n` of some rows."""
-    values = b"".join(
-        [rows.values[8 * at * rows.n : 8 * (at * rows.n + n)] for at in range(columns)]
-    )
-    return rows._replace(
-        n=n,
-        next_position=rows.first_position + n,
-        scheduled_ns=rows.scheduled_ns[: 8 * n],
-        begin_ns=rows.begin_ns[: 8 * n],
-        duration_ns=rows.duration_ns[: 4 * n],
-        missed=rows.missed[: 4 * n],
-        values=values,
-        reasons=[one for one in rows.reasons if one[1] < n],
-    )
+def _rows_until(
+    reader: RingReader, lane: int, position: int, until_ns: int, most: int
+) -> Rows | None:
+    """At most so many rows due before `until_ns`; None for none.
+
+    Read again with a lower limit rather than cut: what a read says of its rows it says of them all.
+    """
+    while most:
+        rows = reader.rows(lane, position, most)
+        inside = bisect_left(array("q", rows.scheduled_ns), until_ns)
+        if inside < rows.n:
+            most = inside
+        elif rows.n > 1 and len(rows.reasons) > RUNS_PER_BLOCK:
+            most = rows.n // 2
+        else:
+            return rows if rows.n or rows.overrun else None
+    return None
 
 
 def first_position(reader: RingReader, lane: int, slots: int, from_ns: int) -> int:

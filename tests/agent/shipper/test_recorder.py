@@ -13,11 +13,12 @@ from agent.shipper.capturerig import at, by_id, captured, in_ring, parts
 from agent.shipper.conftest import MakeRig
 from agent.shipper.rig import TICK_NS, WALL_NS, Clock, Host, LaneSpec, Rig, totals
 from agent.shipper.test_disk import FullDisk
+from xinmai.api import Reason
 from xinmai.channel import Received
 from xinmai.clock import SECOND_NS
 from xinmai.config import CaptureConfig, ShipperConfig
 from xinmai.rules import parse_rule
-from xinmai.shipper import recorder
+from xinmai.shipper import capturerows, recorder
 from xinmai.shipper.capturerows import chunks_of, first_position
 from xinmai.shipper.recorder import COMMANDS_PER_HOUR, PATIENCE_NS
 from xinmai.shipper.rings import Ring
@@ -408,6 +409,20 @@ def test_text_from_a_host_cannot_make_a_part_that_a_collector_refuses(rig: Rig) 
     (found,) = parts(rig)
     assert len(found.cause) == 300
     assert found.cause.startswith("acme crashed: \\ud800")
+
+
+def test_rows_with_many_reasons_are_all_captured(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capturerows, "RUNS_PER_BLOCK", 3)
+    host = Host("acme", (FAST,))
+    rig.add(host)
+    for tick in range(30):
+        host.row(at(tick / 10), tick, reasons=bytes([Reason.NOT_YET, 0]))
+    host.event()
+    rig.run(at(3))
+    rig.run(at(8))
+    blocks = [block for batch in rig.batches("capture") for block in batch.blocks]
+    assert sum(block.n for block in blocks) == 20
+    assert max(block.n for block in blocks) <= 3
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 63, 64, 65, 200])
