@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from fakes import fakecaptures
 from xinmai.collector.assets import asset, headers
 
 Json = dict[str, Any]
@@ -308,6 +309,9 @@ class FakeCollector:
         self.down = False
         self.silent = False
         self.broker_connected = True
+        self.local = True
+        self.asked: list[Json] = []
+        self.refusal = ""
         self.begun_ms = now_ms()
         self.url = ""
         self._loop = asyncio.new_event_loop()
@@ -348,6 +352,10 @@ class FakeCollector:
                 web.get("/api/live", self._live),
                 web.get("/api/events", self._events),
                 web.get("/api/account", self._account),
+                web.get("/api/captures", self._captures),
+                web.get("/api/captures/{id}", self._capture),
+                web.get("/api/captures/{id}/samples", self._capture_samples),
+                web.post("/api/capture", self._ask),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -457,6 +465,31 @@ class FakeCollector:
 
     async def _events(self, request: web.Request) -> web.Response:
         return web.json_response({"events": events()[: int(request.query["limit"])]})
+
+    async def _captures(self, request: web.Request) -> web.Response:
+        asked = [(key, request.query[key]) for key in ("edge", "node") if key in request.query]
+        found = [one for one in self._held() if all(one[key] == value for key, value in asked)]
+        return web.json_response({"captures": found, "local": self.local})
+
+    def _held(self) -> list[Json]:
+        """Captures of the nodes that are there."""
+        names = {node.node for node in self.nodes}
+        return [one for one in fakecaptures.captures() if one["node"] in names]
+
+    async def _capture(self, request: web.Request) -> web.Response:
+        (found,) = [one for one in self._held() if one["id"] == request.match_info["id"]]
+        return web.json_response(fakecaptures.detail(found))
+
+    async def _capture_samples(self, request: web.Request) -> web.Response:
+        (found,) = [one for one in self._held() if one["id"] == request.match_info["id"]]
+        ids = request.query["series"].split(",")
+        return web.json_response(fakecaptures.samples(found, ids))
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.json())
+        if self.refusal:
+            return web.json_response({"error": self.refusal}, status=400)
+        return web.json_response({"capture": fakecaptures.ID})
 
     async def _account(self, request: web.Request) -> web.Response:
         rows = [self._minute(request, now_ms() // 60_000 - at) for at in range(60)]

@@ -26,6 +26,7 @@ COMMANDS = MappingProxyType(
         "read": "every series once, with value or reason, without a daemon",
         "tail": "decoded messages from a broker as they come",
         "query": "SQL over what the collector stored",
+        "capture": "every reading of a node around now, at full rate",
         "explain": "what a series is: native call, unit, scale, refresh",
         "status": "health of the running agent: fresh data per plugin",
         "config": "write, check or show the configuration",

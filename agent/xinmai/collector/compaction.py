@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xinmai.collector.account import ACCOUNT_SCHEMA, AccountBook
+from xinmai.collector.capturerows import CAPTURE_SCHEMA
 from xinmai.collector.entry import EVENT_SCHEMA
 from xinmai.collector.files import write_file
 from xinmai.collector.sets import (
+    CAPTURE_ROWS,
     FACTS,
     ROW_GROUP_ROWS,
     SAMPLES,
@@ -25,6 +27,7 @@ from xinmai.collector.sets import (
     SealedSet,
     prepare,
     publish,
+    write_captures,
     write_side,
 )
 from xinmai.collector.sqltext import EngineConfig, file_list, literal
@@ -58,12 +61,16 @@ def _within_rows(run: Sequence[SealedSet]) -> list[SealedSet]:
     """The first sets of a run that fit one set and are more than one."""
     group: list[SealedSet] = []
     for one in run:
-        if sum(held.facts.rows for held in group) + one.facts.rows > MAX_ROWS:
+        if sum(map(_rows, [*group, one])) > MAX_ROWS:
             if len(group) > 1:
                 break
             group = []
         group.append(one)
-    return group if sum(one.facts.rows for one in group) <= MAX_ROWS else []
+    return group if sum(map(_rows, group)) <= MAX_ROWS else []
+
+
+def _rows(one: SealedSet) -> int:
+    return one.facts.rows + one.facts.capture_rows
 
 
 def merge(data: Path, sources: Sequence[SealedSet], scratch: Path) -> SealedSet:
@@ -79,9 +86,15 @@ def merge(data: Path, sources: Sequence[SealedSet], scratch: Path) -> SealedSet:
     building = prepare(data, first, last)
     try:
         facts = _facts(sources)
-        _merge_samples(sources, building / SAMPLES, scratch)
+        samples = [one.samples for one in sources]
+        _merge_rows(samples, "series_id, time_ns", building / SAMPLES, scratch)
+        captured = [one.capture_rows for one in sources if one.capture_rows]
+        if captured:
+            order = "capture, series_id, time_ns"
+            _merge_rows(captured, order, building / CAPTURE_ROWS, scratch)
         write_file(building / FACTS, facts.to_json())
         write_side(building, _events(sources), _account(sources))
+        write_captures(building, _captures(sources))
         write_file(building / STATE, (sources[-1].path / STATE).read_bytes())
         return publish(data, building, first, last)
     except BaseException:
@@ -100,12 +113,14 @@ def _facts(sources: Sequence[SealedSet]) -> Facts:
         level=1 if same_hour else 2,
         events=any(one.facts.events for one in sources),
         account=any(one.facts.account for one in sources),
+        captures=sum(one.facts.captures for one in sources),
+        capture_rows=sum(one.facts.capture_rows for one in sources),
     )
 
 
-def _merge_samples(sources: Sequence[SealedSet], path: Path, scratch: Path) -> None:
+def _merge_rows(sources: Sequence[Path], order: str, path: Path, scratch: Path) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
-    files = file_list(one.samples for one in sources)
+    files = file_list(sources)
     config: EngineConfig = {
         "threads": 1,
         "memory_limit": MEMORY,
@@ -114,7 +129,7 @@ def _merge_samples(sources: Sequence[SealedSet], path: Path, scratch: Path) -> N
     with duckdb.connect(":memory:", config=config) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.execute(
-            f"COPY (SELECT * FROM read_parquet({files}) ORDER BY series_id, time_ns) "
+            f"COPY (SELECT * FROM read_parquet({files}) ORDER BY {order}) "
             f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, "
             f"ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         )
@@ -123,6 +138,11 @@ def _merge_samples(sources: Sequence[SealedSet], path: Path, scratch: Path) -> N
 def _events(sources: Iterable[SealedSet]) -> pa.Table:
     tables = [pq.read_table(one.events, schema=EVENT_SCHEMA) for one in sources if one.events]
     return pa.concat_tables([EVENT_SCHEMA.empty_table(), *tables])
+
+
+def _captures(sources: Iterable[SealedSet]) -> pa.Table:
+    held = [pq.read_table(one.captures, schema=CAPTURE_SCHEMA) for one in sources if one.captures]
+    return pa.concat_tables([CAPTURE_SCHEMA.empty_table(), *held])
 
 
 def _account(sources: Iterable[SealedSet]) -> pa.Table:

@@ -16,6 +16,7 @@ from xinmai.clock import MINUTE_NS, SECOND_NS
 from xinmai.collector import account, history, sets
 from xinmai.collector.account import AccountBook
 from xinmai.collector.broker import Outbox
+from xinmai.collector.commands import Commands
 from xinmai.collector.counters import Counters
 from xinmai.collector.engine import Snapshot
 from xinmai.collector.entry import Entry
@@ -60,6 +61,7 @@ class Core:
         self.counters = Counters()
         self.parking = Parking()
         self.outboxes = {edge: Outbox() for edge in config.edges}
+        self.commands = Commands(config.edges)
         self.heard_ns: dict[tuple[str, str], int] = {}
         self.log: Log | None = None
         self.seal_error = ""
@@ -168,7 +170,7 @@ class Core:
         closed = self.state.closed[0]
         number = closed.tail.number
         tables = closed.tables
-        contents = Contents(tables.rows, tables.events, tables.account, closed.state)
+        contents = Contents(tables, closed.state)
         sealed_ns = self.wall_ns()
         try:
             one = await self._in_thread(

@@ -12,7 +12,7 @@ from xinmai.collector.core import Core
 from xinmai.collector.ingest import Ingest
 from xinmai.errors import BrokerRefused, Refused, TransportError
 from xinmai.transport import Backoff, BrokerAddress, Transport, Will
-from xinmai.wire.codec import encode_presence, encode_stored
+from xinmai.wire.codec import encode_command, encode_presence, encode_stored
 from xinmai.wire.messages import Presence, Stored
 from xinmai.wire.topics import PREFIX, Topics, collector_topic
 
@@ -57,13 +57,16 @@ class EdgeLink:
         async with Transport(self._address, client_id, will=will) as transport:
             await transport.publish(topic, self._presence(online=True), retain=True)
             base = f"{PREFIX}/{self._edge}/+"
-            leaves = ("status", "inventory/+", "batch", "event")
+            leaves = ("status", "inventory/+", "batch", "event", "capture", "reply")
             await transport.subscribe([f"{base}/{leaf}" for leaf in leaves])
             self._found(transport)
             began_s = self._core.mono_s()
             try:
                 await _first(
-                    stop.wait, lambda: self._receive(transport), lambda: self._send(transport)
+                    stop.wait,
+                    lambda: self._receive(transport),
+                    lambda: self._send(transport),
+                    lambda: self._command(transport),
                 )
             finally:
                 self._broker.protocols.pop(self._edge, None)
@@ -104,6 +107,19 @@ class EdgeLink:
                     self._outbox.put(node)
                     raise
             await asyncio.sleep(COALESCE_S)
+
+    async def _command(self, transport: Transport) -> None:
+        commands = self._core.commands
+        while True:
+            command = await commands.next(self._edge)
+            topic = Topics(self._edge, command.node).cmd
+            try:
+                await transport.publish(topic, encode_command(command))
+            except (BrokerRefused, Refused) as error:
+                commands.failed(command, f"the broker did not take the command: {error}")
+            except TransportError as error:
+                commands.failed(command, f"the broker was lost with the command: {error}")
+                raise
 
     async def _publish(self, transport: Transport, node: str) -> None:
         ledger = self._core.state.ledger.find(self._edge, node)

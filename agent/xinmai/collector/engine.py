@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -55,7 +56,7 @@ def engine(
     """A connection with the views, locked: no file but the snapshot's, no setting can change.
 
     Args:
-        whole: False for `_rows`, `_events`, `_account` and the macros alone, which is faster.
+        whole: False for `_rows` and the like and the macros alone, which is faster.
     """
     config: EngineConfig = {
         "threads": threads,
@@ -77,18 +78,24 @@ def engine(
 def _lay_out(
     connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, upper: Sequence[str]
 ) -> None:
-    connection.register("_tail_rows", snapshot.tail.rows)
-    connection.register("_tail_events", snapshot.tail.events)
-    connection.register("_tail_account", snapshot.tail.account)
-    rows = [one.samples for one in snapshot.sets if one.facts.rows]
-    events = [one.events for one in snapshot.sets if one.events]
-    account = [one.account for one in snapshot.sets if one.account]
-    allowed = [str(path) for path in (*rows, *events, *account)]
+    parts: list[tuple[str, list[Path]]] = []
+    for name in views.BASES:
+        connection.register(f"_tail_{name}", getattr(snapshot.tail, name))
+        parts.append((name, [path for one in snapshot.sets if (path := _file(one, name))]))
+    allowed = [str(path) for _, paths in parts for path in paths]
     connection.execute("SET allowed_paths = $paths", {"paths": allowed})
     for sql in ("SET enable_external_access = false", "SET lock_configuration = true"):
         connection.execute(sql)
-    for sql in (*views.base_views(rows, events, account), *upper):
+    for sql in (*views.base_views(parts), *upper):
         connection.execute(sql)
+
+
+def _file(one: SealedSet, name: str) -> Path | None:
+    """A set's file of one kind, None where it has none."""
+    if name == "rows":
+        return one.samples if one.facts.rows else None
+    path: Path | None = getattr(one, name)
+    return path
 
 
 def select(
@@ -99,6 +106,24 @@ def select(
     Raises:
         QueryError: not one SELECT, wrong, too slow, or too large a result.
     """
+    with bounded(connection, timeout_s=timeout_s):
+        statements.check(connection, sql)
+        connection.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            return _rows(connection, sql)
+        finally:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def bounded(
+    connection: duckdb.DuckDBPyConnection, *, timeout_s: float = TIMEOUT_S
+) -> Iterator[None]:
+    """Interrupt what runs inside when it takes too long.
+
+    Raises:
+        QueryError: that, or what the engine said.
+    """
     late = threading.Event()
 
     def stop() -> None:
@@ -107,11 +132,9 @@ def select(
 
     timer = threading.Timer(timeout_s, stop)
     timer.daemon = True
+    timer.start()
     try:
-        statements.check(connection, sql)
-        connection.execute("BEGIN TRANSACTION READ ONLY")
-        timer.start()
-        return _rows(connection, sql)
+        yield
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         # While a result streams the engine's errors come through Arrow, as OSError.
         if late.is_set():

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from xinmai.collector import account
+from xinmai.collector.capturerows import CAPTURE_ROW_BYTES, Captured, captured_of
 from xinmai.collector.inventories import Known
 from xinmai.collector.rows import ROW_BYTES, rows_of
 from xinmai.errors import Refused
@@ -42,7 +43,7 @@ class Entry:
 
     Args:
         known: the inventory; None where the batch has no blocks.
-        rows: None where there are none.
+        rows: None where there are none; those of a capture are in `captured`.
         readings: by minute; None where the blocks do not hold what they say: such a batch is kept
             and closed, for it would come again for ever, and its readings count as lost.
     """
@@ -54,6 +55,7 @@ class Entry:
     rows: pa.RecordBatch | None = None
     readings: Counter[int] | None = None
     refusal: Refused | None = None
+    captured: Captured | None = None
 
     @property
     def identity(self) -> Identity:
@@ -64,7 +66,9 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes that the entry holds in memory, about."""
-        return len(self.payload) + ROW_BYTES * (self.rows.num_rows if self.rows is not None else 0)
+        rows = self.rows.num_rows if self.rows is not None else 0
+        captured = self.captured.rows.num_rows if self.captured is not None else 0
+        return len(self.payload) + ROW_BYTES * rows + CAPTURE_ROW_BYTES * captured
 
 
 def identity_of(batch: Batch) -> Identity:
@@ -89,12 +93,18 @@ def unpack_entry(batch: Batch, payload: bytes, arrived_ns: int, known: Known | N
             batch.clock,
         )
         return Entry(bare, payload, arrived_ns, refusal=error)
+    capture = batch.capture
     if not batch.blocks:
-        return Entry(batch, payload, arrived_ns, readings=Counter())
+        captured = captured_of(batch, capture.id, ()) if capture else None
+        return Entry(batch, payload, arrived_ns, readings=Counter(), captured=captured)
     if known is None:
         refusal = Refused("value", "schema", "its inventory is gone")
         return Entry(batch, payload, arrived_ns, refusal=refusal)
     try:
+        if capture is not None:
+            captured = captured_of(batch, capture.id, known.lanes)
+            # Its readings are accounted for in rollup or raw (WIRE-46): none is booked here.
+            return Entry(batch, payload, arrived_ns, known, None, Counter(), captured=captured)
         found = rows_of(batch, known.lanes)
     except Refused as error:
         return Entry(batch, payload, arrived_ns, known, refusal=error)

@@ -14,7 +14,13 @@ from xinmai.collector.entry import identity_of, unpack_entry
 from xinmai.collector.inventories import Key
 from xinmai.collector.log import Log
 from xinmai.errors import Refused
-from xinmai.wire.codec import decode_batch, decode_inventory, decode_status, schema_of
+from xinmai.wire.codec import (
+    decode_batch,
+    decode_inventory,
+    decode_reply,
+    decode_status,
+    schema_of,
+)
 from xinmai.wire.messages import Batch
 from xinmai.wire.topics import ParsedTopic, parse_topic
 
@@ -28,8 +34,10 @@ MAX_SERIES: Final = 2**20
 LARGE_BYTES: Final = 64 * 2**10
 LARGE_WINDOWS: Final = 1024
 """From these sizes on a body is decoded outside the event loop (D8)."""
-IGNORED: Final = frozenset({"capture", "cmd", "reply", "stored", "_collector"})
-"""WIRE-60, and what collectors send themselves."""
+IGNORED: Final = frozenset({"cmd", "stored", "_collector"})
+"""What collectors send themselves."""
+OWN_TOPIC: Final = frozenset({"event", "capture"})
+"""Streams with a topic of their name; the others share `batch`."""
 
 
 class Ingest:
@@ -72,6 +80,8 @@ class Ingest:
             self._status(place, payload)
         elif place.leaf == "inventory":
             await self._inventory(place, payload)
+        elif place.leaf == "reply":
+            self._reply(place, payload)
         else:
             await self._batch(place, topic, payload)
 
@@ -82,6 +92,11 @@ class Ingest:
             self._core.counters.totals["late_wills"] += 1
         # A node learns at once who listens and what is here.
         self._core.mark(place.edge, place.node)
+
+    def _reply(self, place: ParsedTopic, payload: bytes) -> None:
+        reply = decode_reply(payload)
+        place.check_origin(edge=reply.edge, node=reply.node)
+        self._core.commands.answered(reply)
 
     async def _inventory(self, place: ParsedTopic, payload: bytes) -> None:
         key = (place.edge, place.node, place.schema)
@@ -97,7 +112,7 @@ class Ingest:
         large = len(payload) >= LARGE_BYTES
         batch = await self._offload(large, decode_batch, payload)
         place.check_origin(edge=batch.edge, node=batch.node)
-        if (place.leaf == "event") != (batch.stream == "event"):
+        if place.leaf != (batch.stream if batch.stream in OWN_TOPIC else "batch"):
             raise Refused("value", "stream", "not of this topic")
         core.heard(place.edge, place.node)
         if self._repeated(batch):

@@ -149,7 +149,7 @@ def rows_of(batch: Batch, lanes: Sequence[LanePlan]) -> BatchRows:
     Raises:
         Refused: a block names a lane that is not there, or does not hold what it says.
     """
-    _check_size(batch, lanes)
+    check_size(batch, lanes)
     buffer = RowBuffer()
     readings: Counter[int] = Counter()
     timeline = batch.timeline
@@ -157,7 +157,7 @@ def rows_of(batch: Batch, lanes: Sequence[LanePlan]) -> BatchRows:
         plan = lanes[block.lane]
         try:
             cells = expand(block, plan.kinds)
-            wall_ns = _wall(cells.window_time_ns, timeline)
+            wall_ns = wall_times(cells.window_time_ns, timeline)
         except Refused as refusal:
             key = f"blocks[{index}].{refusal.key}"
             raise Refused(refusal.reason, key, refusal.detail) from None
@@ -169,7 +169,8 @@ def rows_of(batch: Batch, lanes: Sequence[LanePlan]) -> BatchRows:
     return BatchRows(buffer.build(batch.stream), readings)
 
 
-def _check_size(batch: Batch, lanes: Sequence[LanePlan]) -> None:
+def check_size(batch: Batch, lanes: Sequence[LanePlan]) -> None:
+    """Refuse a batch that names a lane which is not there, or buys too much work."""
     cells = 0
     for index, block in enumerate(batch.blocks):
         if not 0 <= block.lane < len(lanes):
@@ -180,7 +181,8 @@ def _check_size(batch: Batch, lanes: Sequence[LanePlan]) -> None:
         raise Refused("limit", "blocks", f"more than {MAX_BATCH_CELLS} cells in a batch")
 
 
-def _wall(mono_ns: array[int], timeline: Timeline) -> array[int]:
+def wall_times(mono_ns: array[int], timeline: Timeline) -> array[int]:
+    """Wall times of monotonic times; raises Refused for one outside 64 bits."""
     try:
         return timeline.wall_all(mono_ns)
     except OverflowError:
@@ -196,7 +198,7 @@ def _count_minutes(
 ) -> None:
     if block.width_ns == 0 and block.late is not None:
         # A raw row belongs to the minute it was due in, as its sender's account has it (WIRE-46).
-        wall_ns = _wall(array("q", unpack(block.time, array("I", [block.n]))), timeline)
+        wall_ns = wall_times(array("q", unpack(block.time, array("I", [block.n]))), timeline)
     if not wall_ns:
         return
     if min(wall_ns) // MINUTE_NS == max(wall_ns) // MINUTE_NS:

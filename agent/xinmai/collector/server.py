@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from xinmai import __version__
 from xinmai.collector import fleet, history, metrics
-from xinmai.collector.assets import SECURITY_HEADERS, asset, headers
+from xinmai.collector.answers import (
+    BadRequest,
+    Busy,
+    NotHere,
+    answers,
+    body_answer,
+    dump,
+    file_answer,
+    integers,
+    json_answer,
+    needed,
+    number,
+    only_local,
+)
+from xinmai.collector.assets import SECURITY_HEADERS
 from xinmai.collector.broker import BrokerState
+from xinmai.collector.captureroutes import CaptureRoutes
 from xinmai.collector.core import Core
 from xinmai.collector.engine import Snapshot, engine, select
 from xinmai.collector.live import Watcher
 from xinmai.collector.plain import exact
-from xinmai.errors import Usage
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +44,6 @@ MAX_WATCHERS: Final = 256
 MAX_WAITING: Final = 32
 QUERIES: Final = 2
 """At a time; each may take 512 MB and 30 s."""
-
-
-class BadRequest(Exception):
-    """Answered with 400 and these words."""
-
-
-class Busy(Exception):
-    """Answered with 503."""
-
-
-class NotHere(Exception):
-    """Answered with 404."""
 
 
 class Server:
@@ -62,7 +62,7 @@ class Server:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[_answers], client_max_size=128 * 1024)
+        app = web.Application(middlewares=[answers], client_max_size=128 * 1024)
         get = app.router.add_get
         get("/", self._page)
         get("/web/{name}", self._web)
@@ -74,6 +74,7 @@ class Server:
         get("/api/events", self._events)
         get("/api/account", self._account)
         app.router.add_post("/api/query", self._query)
+        CaptureRoutes(self._core, self._broker, self._read).add(app.router)
         get("/metrics", self._metrics)
         return app
 
@@ -82,14 +83,14 @@ class Server:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return _file("index.html")
+        return file_answer("index.html")
 
     async def _web(self, request: web.Request) -> web.StreamResponse:
-        return _file(request.match_info["name"])
+        return file_answer(request.match_info["name"])
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         core = self._core
-        return _json(
+        return json_answer(
             {
                 "ok": not core.trouble(),
                 "collector": core.collector,
@@ -103,46 +104,46 @@ class Server:
         )
 
     async def _fleet(self, request: web.Request) -> web.StreamResponse:
-        return _json(fleet.fleet(self._core))
+        return json_answer(fleet.fleet(self._core))
 
     async def _series(self, request: web.Request) -> web.StreamResponse:
-        edge, node = _needed(request, "edge"), _needed(request, "node")
+        edge, node = needed(request, "edge"), needed(request, "node")
         if self._core.state.ledger.find(edge, node) is None:
             raise NotHere(f"no node {node} on edge {edge}")
-        return _json(fleet.series_list(self._core, edge, node, request.query.get("hw_id")))
+        return json_answer(fleet.series_list(self._core, edge, node, request.query.get("hw_id")))
 
     async def _samples(self, request: web.Request) -> web.StreamResponse:
-        meta = self._core.state.series.find(_number(request, "id", None))
+        meta = self._core.state.series.find(number(request, "id", None))
         if meta is None:
             raise NotHere("no series of this id")
         now_ms = self._core.wall_ns() // 10**6
-        to_ms = _number(request, "to_ms", now_ms + 1)
-        from_ms = _number(request, "from_ms", to_ms - 300_000)
-        points = _number(request, "points", 600)
+        to_ms = number(request, "to_ms", now_ms + 1)
+        from_ms = number(request, "from_ms", to_ms - 300_000)
+        points = number(request, "points", 600)
         if not 1 <= points <= history.MAX_POINTS or not -(2**42) < from_ms < to_ms < 2**42:
             raise BadRequest(f"points: 1 to {history.MAX_POINTS}; from_ms before to_ms")
-        return _json(await self._read(partial(_samples, meta, from_ms, to_ms, points)))
+        return json_answer(await self._read(partial(_samples, meta, from_ms, to_ms, points)))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        limit = _number(request, "limit", 200)
+        limit = number(request, "limit", 200)
         if not 1 <= limit <= history.MAX_EVENTS:
             raise BadRequest(f"limit: 1 to {history.MAX_EVENTS}")
-        return _json(await self._read(lambda snapshot: history.events(snapshot, limit)))
+        return json_answer(await self._read(lambda snapshot: history.events(snapshot, limit)))
 
     async def _account(self, request: web.Request) -> web.StreamResponse:
-        minutes = _number(request, "minutes", 60)
+        minutes = number(request, "minutes", 60)
         if not 1 <= minutes <= history.MAX_MINUTES:
             raise BadRequest(f"minutes: 1 to {history.MAX_MINUTES}")
         edge, node = request.query.get("edge"), request.query.get("node")
         now_ns = self._core.wall_ns()
-        return _json(
+        return json_answer(
             await self._read(
                 lambda snapshot: history.account(snapshot, edge, node, minutes, now_ns)
             )
         )
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
-        _only_local(request)
+        only_local(request)
         try:
             body = await request.json()
             sql = body["sql"]
@@ -150,7 +151,7 @@ class Server:
             raise BadRequest('the body is a JSON object {"sql": "SELECT ..."}') from None
         if not isinstance(sql, str):
             raise BadRequest("sql is a string")
-        return _body(await self._read(partial(_select, sql)))
+        return body_answer(await self._read(partial(_select, sql)))
 
     async def _read(self, work: Callable[[Snapshot], Any]) -> Any:
         """Run something that blocks on a snapshot, in one of the query threads."""
@@ -169,7 +170,7 @@ class Server:
         return web.Response(text=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        ids = _ids(_needed(request, "ids"))
+        ids = integers(needed(request, "ids"), MAX_IDS, "ids")
         live = self._core.state.live
         if live.watchers() >= MAX_WATCHERS:
             raise Busy("too many live streams")
@@ -207,99 +208,4 @@ def _samples(meta: Any, from_ms: int, to_ms: int, points: int, snapshot: Snapsho
 
 def _select(sql: str, snapshot: Snapshot) -> bytes:
     with engine(snapshot) as connection:
-        return _dump(select(connection, sql))
-
-
-@web.middleware
-async def _answers(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except (BadRequest, Usage) as error:
-        return _error(400, str(error))
-    except NotHere as error:
-        return _error(404, str(error))
-    except Busy as error:
-        return _error(503, str(error))
-    except web.HTTPException as error:
-        return _error(404 if error.status == 404 else 400, error.reason)
-
-
-def _error(status: int, words: str) -> web.Response:
-    return _json({"error": words}, status=status)
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return _body(_dump(value), status)
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _body(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(
-        body=body,
-        status=status,
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store"}
-        | dict(SECURITY_HEADERS),
-    )
-
-
-def _file(name: str) -> web.StreamResponse:
-    path = asset(name)
-    if path is None:
-        raise NotHere(f"no file {name}")
-    return web.FileResponse(path, headers=headers(path))
-
-
-def _needed(request: web.Request, name: str) -> str:
-    value = request.query.get(name)
-    if value is None:
-        raise BadRequest(f"{name} is missing")
-    return value
-
-
-def _number(request: web.Request, name: str, default: int | None) -> int:
-    text = request.query.get(name)
-    if text is None:
-        if default is None:
-            raise BadRequest(f"{name} is missing")
-        return default
-    try:
-        number = int(text)
-    except ValueError:
-        raise BadRequest(f"{name} is an integer") from None
-    if not -(2**63) <= number < 2**63:
-        raise BadRequest(f"{name} is out of range")
-    return number
-
-
-def _ids(text: str) -> list[int]:
-    parts = [part for part in text.split(",") if part]
-    try:
-        ids = [int(part) for part in parts]
-    except ValueError:
-        raise BadRequest("ids are integers with commas between them") from None
-    if not 1 <= len(ids) <= MAX_IDS:
-        raise BadRequest(f"ids: 1 to {MAX_IDS} of them")
-    return ids
-
-
-def _only_local(request: web.Request) -> None:
-    """Let a query pass from this machine only, and not out of another site's web page."""
-    host = urlsplit(f"//{request.host}").hostname or ""
-    origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.host
-    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    local_host = host == "localhost" or _is_loopback(host)
-    if not _is_loopback(request.remote or "") or not local_host or foreign or forwarded:
-        raise BadRequest("queries are answered on the collector's own machine only")
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).is_loopback
-    except ValueError:
-        return False
+        return dump(select(connection, sql))

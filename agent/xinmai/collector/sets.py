@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xinmai.collector.files import sync_directory, sync_file, write_file
+from xinmai.collector.tail import TailTables
 
 log = logging.getLogger(__name__)
 
 SAMPLES: Final = "samples.parquet"
 EVENTS: Final = "events.parquet"
 ACCOUNT: Final = "account.parquet"
+CAPTURES: Final = "captures.parquet"
+CAPTURE_ROWS: Final = "capture_rows.parquet"
 STATE: Final = "state.json"
 FACTS: Final = "facts.json"
 ROW_GROUP_ROWS: Final = 65_536
@@ -42,6 +46,7 @@ class Facts:
         sealed_ns: wall time when its newest log segment was sealed.
         min_ns, max_ns: of its rows' times; 0 when it has none.
         level: 0 as sealed, 1 an hour, 2 a day.
+        captures: parts of captures; `capture_rows` their rows, which `rows` does not count.
     """
 
     rows: int
@@ -51,6 +56,8 @@ class Facts:
     level: int = 0
     events: bool = False
     account: bool = False
+    captures: int = 0
+    capture_rows: int = 0
     v: int = 1
 
     def to_json(self) -> bytes:
@@ -83,6 +90,16 @@ class SealedSet:
         """Increments of the account, if any."""
         return self.path / ACCOUNT if self.facts.account else None
 
+    @property
+    def captures(self) -> Path | None:
+        """Parts of captures, if any."""
+        return self.path / CAPTURES if self.facts.captures else None
+
+    @property
+    def capture_rows(self) -> Path | None:
+        """Rows of captures, if any."""
+        return self.path / CAPTURE_ROWS if self.facts.capture_rows else None
+
     def state(self) -> Mapping[str, Any]:
         """Ledger and devices as they were behind the last log segment.
 
@@ -103,9 +120,7 @@ class SealedSet:
 class Contents:
     """What a new set is to hold."""
 
-    rows: pa.Table
-    events: pa.Table
-    account: pa.Table
+    tables: TailTables
     state: bytes
 
 
@@ -124,9 +139,10 @@ def load(path: Path) -> SealedSet:
     if match is None:
         raise ValueError(f"{path} is no sealed set")
     facts = Facts(**json.loads((path / FACTS).read_bytes()))
-    for name, there in ((SAMPLES, True), (EVENTS, facts.events), (ACCOUNT, facts.account)):
-        if there:
-            pq.read_metadata(path / name)
+    names = (SAMPLES, EVENTS, ACCOUNT, CAPTURES, CAPTURE_ROWS)
+    there = (True, facts.events, facts.account, facts.captures, facts.capture_rows)
+    for name in compress(names, there):
+        pq.read_metadata(path / name)
     size = sum(file.stat().st_size for file in path.iterdir())
     return SealedSet(int(match[1]), int(match[2]), path, size, facts)
 
@@ -198,7 +214,8 @@ def write_set(
     """
     building = prepare(data, first, last)
     try:
-        rows = contents.rows.combine_chunks().sort_by(
+        tables = contents.tables
+        rows = tables.rows.combine_chunks().sort_by(
             [("series_id", "ascending"), ("time_ns", "ascending")]
         )
         facts = Facts(
@@ -206,12 +223,16 @@ def write_set(
             sealed_ns,
             *_span(rows),
             level=level,
-            events=contents.events.num_rows > 0,
-            account=contents.account.num_rows > 0,
+            events=tables.events.num_rows > 0,
+            account=tables.account.num_rows > 0,
+            captures=tables.captures.num_rows,
+            capture_rows=tables.capture_rows.num_rows,
         )
         write_samples(rows, building / SAMPLES)
         write_file(building / FACTS, facts.to_json())
-        write_side(building, contents.events, contents.account)
+        write_side(building, tables.events, tables.account)
+        write_captures(building, tables.captures)
+        write_capture_rows(building, tables.capture_rows)
         write_file(building / STATE, contents.state)
         return publish(data, building, first, last)
     except BaseException:
@@ -247,6 +268,30 @@ def write_side(building: Path, events: pa.Table, account: pa.Table) -> None:
         pq.write_table(events.sort_by("time_ns"), building / EVENTS, compression="zstd")
     if account.num_rows:
         pq.write_table(account, building / ACCOUNT, compression="zstd")
+
+
+def write_captures(building: Path, captures: pa.Table) -> None:
+    """Parts of captures, where there are any."""
+    if captures.num_rows:
+        pq.write_table(captures.sort_by("at_ns"), building / CAPTURES, compression="zstd")
+
+
+def write_capture_rows(building: Path, rows: pa.Table) -> None:
+    """Rows of captures, where there are any; one capture's rows lie together."""
+    if not rows.num_rows:
+        return
+    order = [(name, "ascending") for name in ("capture", "series_id", "time_ns")]
+    pq.write_table(
+        rows.combine_chunks().sort_by(order),
+        building / CAPTURE_ROWS,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=["capture", "series_id", "reason", "code"],
+        column_encoding={
+            name: "DELTA_BINARY_PACKED" for name in ("time_ns", "late_ns", "duration_ns", "last")
+        },
+        store_schema=False,
+    )
 
 
 def remove(one: SealedSet) -> None:

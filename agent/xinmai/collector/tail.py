@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from xinmai.collector.account import ACCOUNT_SCHEMA, AccountBook, Minutes
+from xinmai.collector.capturerows import CAPTURE_ROW_SCHEMA, CAPTURE_SCHEMA, part_row
 from xinmai.collector.entry import EVENT_SCHEMA, Entry, event_rows
 from xinmai.collector.rows import ROW_SCHEMA
 
@@ -24,6 +25,8 @@ class TailTables:
     rows: pa.Table
     events: pa.Table
     account: pa.Table
+    captures: pa.Table
+    capture_rows: pa.Table
 
 
 class Tail:
@@ -42,11 +45,14 @@ class Tail:
         self._late: list[pa.RecordBatch] = []
         self._events: list[dict[str, object]] = []
         self._event_table = EVENT_SCHEMA.empty_table()
+        self._parts: list[dict[str, Any]] = []
+        self._captured: list[pa.RecordBatch] = []
 
     @property
     def full(self) -> bool:
         """Whether the segment has to end for the sake of memory."""
-        return self._rows + len(self._events) + len(self.book) >= SEAL_ROWS
+        held = self._rows + len(self._events) + len(self.book) + len(self._parts)
+        return held >= SEAL_ROWS
 
     def add(self, entry: Entry, minutes: Minutes) -> None:
         """Take a durable entry."""
@@ -61,6 +67,12 @@ class Tail:
                 late = pa.Table.from_batches(self._late, schema=ROW_SCHEMA)
                 self._merged.extend(late.combine_chunks().to_batches())
                 self._late.clear()
+        if batch.capture is not None:
+            held = entry.captured
+            self._parts.append(part_row(batch, batch.capture, len(entry.payload), held))
+            if held is not None:
+                self._captured.append(held.rows)
+                self._rows += held.rows.num_rows
 
     def _event_rows(self) -> pa.Table:
         done = self._event_table.num_rows
@@ -75,6 +87,8 @@ class Tail:
             pa.Table.from_batches(self._merged + self._late, schema=ROW_SCHEMA),
             self._event_rows(),
             self.book.table(),
+            pa.Table.from_pylist(self._parts, schema=CAPTURE_SCHEMA),
+            pa.Table.from_batches(self._captured, schema=CAPTURE_ROW_SCHEMA),
         )
 
 
@@ -85,6 +99,8 @@ def join(tails: Iterable[TailTables]) -> TailTables:
         "rows": ROW_SCHEMA.empty_table(),
         "events": EVENT_SCHEMA.empty_table(),
         "account": ACCOUNT_SCHEMA.empty_table(),
+        "captures": CAPTURE_SCHEMA.empty_table(),
+        "capture_rows": CAPTURE_ROW_SCHEMA.empty_table(),
     }
     joined = {
         name: pa.concat_tables([empty, *(getattr(tail, name) for tail in held)])

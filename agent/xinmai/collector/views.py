@@ -1,12 +1,13 @@
 """The views that people query; names and types are frozen by a test.
 
 Below them lie tables of the snapshot's tail (`_tail_*`), of descriptions (`_series`, `_devices`)
-and the Parquet files of the sealed sets, joined in `_rows`, `_events` and `_account`.
+and the Parquet files of the sealed sets, joined in `_rows`, `_events`, `_account`, `_captures` and
+`_capture_rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,7 @@ SELECT
     CASE WHEN r.reason = 0 THEN native_double(r.min, s.type) * s.num / s.den END AS min,
     CASE WHEN r.reason = 0 THEN native_double(r.max, s.type) * s.num / s.den END AS max,
     reason_text(r.reason, r.code) AS reason,
-    CASE r.stream {_STREAMS} ELSE 'capture' END AS stream
+    CASE r.stream {_STREAMS} END AS stream
 FROM _rows r JOIN _series s USING (series_id)"""
 
 SERIES: Final = """CREATE VIEW series AS
@@ -104,20 +105,42 @@ SELECT edge, node, make_timestamptz(minute * 60000000) AS minute, taken, stored,
 FROM totals LEFT JOIN reasons USING (edge, node, minute)"""
 
 
-def base_views(rows: Sequence[Path], events: Sequence[Path], account: Sequence[Path]) -> list[str]:
-    """`_rows`, `_events` and `_account`: tail and files together."""
-    return [
-        _union("_rows", "_tail_rows", rows),
-        _union("_events", "_tail_events", events),
-        _union("_account", "_tail_account", account),
-    ]
+CAPTURES: Final = """CREATE VIEW captures AS
+SELECT make_timestamptz(min(at_ns) // 1000) AS time, id, edge, node,
+    arg_min(trigger, part) AS trigger, arg_max(cause, part) AS cause,
+    arg_min(hw_id, part) AS hw_id, arg_min(metric, part) AS metric,
+    min(at_ns) AS at_ns, min(from_ns) AS from_ns, max(to_ns) AS to_ns,
+    count(DISTINCT part) AS parts,
+    coalesce(count(DISTINCT part) = max(part) FILTER (last) AND bool_and(readable), false)
+        AS complete,
+    max(merged) AS merged, bounded(sum(rows)) AS rows, bounded(sum(readings)) AS readings,
+    bounded(sum(missed)) AS missed, bounded(sum(overrun)) AS overrun, bounded(sum(bytes)) AS bytes,
+    bool_or(stand_in) AS stand_in
+FROM _captures GROUP BY id, edge, node"""
+
+CAPTURE_SAMPLES: Final = """CREATE VIEW capture_samples AS
+SELECT lpad(lower(hex(r.capture)), 16, '0') AS capture,
+    make_timestamptz(r.time_ns // 1000) AS time, r.time_ns, r.late_ns, r.duration_ns,
+    s.edge, s.node, s.hw_id, s.metric, s.attributes, s.unit,
+    CASE WHEN r.reason = 0 THEN native_double(r.last, s.type) * s.num / s.den END AS value,
+    CASE WHEN r.reason = 0 THEN r.last END AS raw,
+    reason_text(r.reason, r.code) AS reason
+FROM _capture_rows r JOIN _series s USING (series_id)"""
+
+BASES: Final = ("rows", "events", "account", "captures", "capture_rows")
+"""Kinds of tables that a tail and files hold."""
 
 
-def _union(name: str, tail: str, files: Sequence[Path]) -> str:
-    sql = f"CREATE VIEW {name} AS SELECT * FROM {tail}"
+def base_views(parts: Iterable[tuple[str, Sequence[Path]]]) -> list[str]:
+    """`_rows` and the like out of (kind, files): tail and files together."""
+    return [_union(name, files) for name, files in parts]
+
+
+def _union(name: str, files: Sequence[Path]) -> str:
+    sql = f"CREATE VIEW _{name} AS SELECT * FROM _tail_{name}"
     if files:
         sql += f" UNION ALL BY NAME SELECT * FROM read_parquet({file_list(files)})"
     return sql
 
 
-ALL: Final = (*MACROS, SAMPLES, SERIES, DEVICES, EVENTS, ACCOUNT)
+ALL: Final = (*MACROS, SAMPLES, SERIES, DEVICES, EVENTS, ACCOUNT, CAPTURES, CAPTURE_SAMPLES)

@@ -100,7 +100,10 @@ class Recorder:
         span_ns = self._span_ns(rings)
         if not span_ns:
             lanes = ", ".join(self._config.lanes)
-            raise ValueError(f"no lane of {lanes} is faster than a window: see capture.lanes")
+            raise ValueError(
+                f"no lane of {lanes} that is faster than a window reads by now: ask again in a "
+                "moment, or see capture.lanes"
+            )
         if before_ns + after_ns > span_ns:
             raise ValueError(
                 f"{(before_ns + after_ns) / SECOND_NS:g} s asked for, the rings hold "

@@ -15,6 +15,7 @@ from xinmai.wire.messages import (
     AccountEntry,
     Batch,
     Block,
+    Capture,
     DeviceEntry,
     EventEntry,
     Inventory,
@@ -23,6 +24,7 @@ from xinmai.wire.messages import (
     SeriesEntry,
     Status,
     Stream,
+    Trigger,
 )
 from xinmai.wire.topics import Topics
 from xinmai_native import Rows, Windows
@@ -30,6 +32,8 @@ from xinmai_native import Rows, Windows
 BOOT = "ab" * 16
 START_NS = 1_790_000_000 * SECOND_NS // MINUTE_NS * MINUTE_NS
 """Wall time of the node's monotonic zero: a whole minute."""
+CAPTURE_ID = "c0ffee00c0ffee00"
+DURATION_NS = 2000
 Message = tuple[str, bytes]
 
 
@@ -141,6 +145,7 @@ class Node:
         events: Sequence[EventEntry] = (),
         losses: Sequence[Loss] = (),
         account: Sequence[AccountEntry] = (),
+        capture: Capture | None = None,
     ) -> Message:
         self.seqs[stream] = seq or self.seqs[stream] + 1
         batch = Batch(
@@ -157,9 +162,10 @@ class Node:
             losses=losses,
             account=account,
             stand_in=True,
+            capture=capture,
         )
-        topic = self.topics.event if stream == "event" else self.topics.batch
-        return topic, encode_batch(batch)
+        topics = {"event": self.topics.event, "capture": self.topics.capture}
+        return topics.get(stream, self.topics.batch), encode_batch(batch)
 
     def second(
         self,
@@ -198,23 +204,50 @@ class Node:
 
     def raw(self, at_ns: Sequence[int], values: Sequence[int], late_ns: int = 0) -> Message:
         """One raw batch; the same values in each column."""
-        n, columns = len(at_ns), len(self.columns)
-        rows = Rows(
-            next_position=n,
-            first_position=0,
-            overrun=0,
-            n=n,
-            scheduled_ns=array("q", at_ns).tobytes(),
-            begin_ns=array("q", [time_ns + late_ns for time_ns in at_ns]).tobytes(),
-            duration_ns=array("I", [0] * n).tobytes(),
-            missed=array("I", [0] * n).tobytes(),
-            values=array("q", list(values) * columns).tobytes(),
-            reasons=[],
-            distinct=array("I", [n] * columns).tobytes(),
-        )
+        columns = len(self.columns)
         taken = Counter((self.start_ns + time_ns) // MINUTE_NS for time_ns in at_ns)
         account = [AccountEntry(m, taken[m] * columns, 0, 0) for m in sorted(taken)]
-        return self.message("raw", blocks=[raw_block(0, rows, columns)], account=account)
+        block = raw_block(0, plain_rows(at_ns, [values] * columns, late_ns), columns)
+        return self.message("raw", blocks=[block], account=account)
+
+    def capture(
+        self,
+        part: int,
+        at_ns: Sequence[int],
+        cells: Sequence[Sequence[int]],
+        *,
+        capture_id: str = CAPTURE_ID,
+        last: bool = False,
+        late_ns: int = 0,
+        seq: int = 0,
+        reasons: Sequence[tuple[int, int, int, int]] = (),
+        overrun: int = 0,
+        missed: int = 0,
+        trigger: Trigger = "event",
+    ) -> Message:
+        """One part of a capture: rows due at monotonic times, cells by column.
+
+        Args:
+            reasons: (column, row, reason, code).
+        """
+        rows = plain_rows(at_ns, cells, late_ns, reasons, missed=missed)
+        block = raw_block(0, rows._replace(overrun=overrun), len(self.columns))
+        walls = [self.start_ns + time_ns for time_ns in at_ns] or [self.start_ns]
+        capture = Capture(
+            id=capture_id,
+            trigger=trigger,
+            cause="xid 79 of gpu-0",
+            hw_id="gpu-0",
+            metric="",
+            at_ns=self.start_ns + SECOND_NS,
+            from_ns=walls[0],
+            to_ns=walls[-1],
+            part=part,
+            last=last,
+            merged=part - 1,
+        )
+        blocks = [block] if at_ns else []
+        return self.message("capture", seq=seq, blocks=blocks, capture=capture)
 
     def event(self, code: str = "xid", at_s: int = 0, message: str = "fell off the bus") -> Message:
         entry = EventEntry(
@@ -234,6 +267,36 @@ class Node:
     ) -> Message:
         loss = Loss("rollup", queue or self.queue, first, last, "spool_budget", readings)
         return self.message("event", losses=[loss])
+
+
+def plain_rows(
+    at_ns: Sequence[int],
+    cells: Sequence[Sequence[int]],
+    late_ns: int = 0,
+    reasons: Sequence[tuple[int, int, int, int]] = (),
+    missed: int = 0,
+) -> Rows:
+    """Rows of a lane: due at `at_ns`, begun `late_ns` later, each 2000 ns long.
+
+    Args:
+        missed: ticks before the first row.
+    """
+    n = len(at_ns)
+    return Rows(
+        next_position=n,
+        first_position=0,
+        overrun=0,
+        n=n,
+        scheduled_ns=array("q", at_ns).tobytes(),
+        begin_ns=array("q", [time_ns + late_ns for time_ns in at_ns]).tobytes(),
+        duration_ns=array("I", [DURATION_NS] * n).tobytes(),
+        missed=array("I", [missed, *[0] * (n - 1)][:n]).tobytes(),
+        values=array("q", [cell for column in cells for cell in column]).tobytes(),
+        reasons=list(reasons),
+        distinct=array(
+            "I", [n - sum(at == column for at, *_ in reasons) for column in range(len(cells))]
+        ).tobytes(),
+    )
 
 
 def windows(

@@ -26,7 +26,7 @@ from xinmai.config import Config
 from xinmai.errors import ConfigError, Usage
 from xinmai.transport import BrokerAddress, Transport
 from xinmai.wire.codec import decode_presence, decode_stored
-from xinmai.wire.messages import Presence, Stored
+from xinmai.wire.messages import Presence, Stored, Stream
 
 PATIENCE_S = 20.0
 
@@ -77,10 +77,10 @@ class Peer:
         """Session of the collector that spoke last, 0 before any has."""
         return self.stored.session if self.stored else 0
 
-    def holds(self, queue: str) -> list[tuple[int, int]]:
-        """Stored ranges of the rollup queue."""
+    def holds(self, queue: str, stream: Stream = "rollup") -> list[tuple[int, int]]:
+        """Stored ranges of a queue."""
         streams = self.stored.streams if self.stored else {}
-        return [(first, last) for first, last in streams.get("rollup", {}).get(queue, [])]
+        return [(first, last) for first, last in streams.get(stream, {}).get(queue, [])]
 
 
 @asynccontextmanager

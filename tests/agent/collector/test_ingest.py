@@ -109,10 +109,9 @@ async def test_an_inventory_under_another_schema_is_refused(tmp_path: Path) -> N
         assert rig.refused() == {"value": 1}
 
 
-@pytest.mark.statement("WIRE-60")
-async def test_reserved_topics_and_cleared_ones_are_ignored(tmp_path: Path) -> None:
+async def test_what_collectors_send_and_what_is_cleared_is_ignored(tmp_path: Path) -> None:
     node = Node()
-    leaves = ("capture", "cmd", "reply", "stored")
+    leaves = ("cmd", "stored")
     async with running(tmp_path) as rig:
         await rig.take(*((f"{node.topics.base}/{leaf}", b"anything") for leaf in leaves))
         await rig.take(("xinmai/1/local/_collector", b"anything"), (node.topics.status, b""))

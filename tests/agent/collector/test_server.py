@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from agent.collector.node import Node, series
 from agent.collector.rig import Rig, running
+from agent.collector.test_views import COLUMNS
 from xinmai.clock import SECOND_NS
 from xinmai.collector import server as module
 from xinmai.collector.broker import BrokerState
@@ -36,6 +37,8 @@ async def fill(rig: Rig) -> Node:
     await rig.take(node.status(), node.announce(), node.second(1), node.event())
     await rig.seal()
     await rig.take(node.second(2, overrun=3, missed=5))
+    at_ns = [SECOND_NS, SECOND_NS + 10**6]
+    await rig.take(node.capture(1, at_ns, [[1000, 2000], [5, 6]], last=True))
     return node
 
 
@@ -56,6 +59,7 @@ def keys(value: Any) -> Any:
 
 
 LEAF = None
+CAPTURE_KEYS: dict[str, Any] = dict.fromkeys(name for name, _ in COLUMNS["captures"])
 KEYS: dict[str, Any] = {
     "/api/health": {
         "ok": LEAF,
@@ -152,6 +156,32 @@ KEYS: dict[str, Any] = {
                 "attributes": {"slot": LEAF},
             }
         ]
+    },
+    "/api/captures": {"captures": [CAPTURE_KEYS], "local": LEAF},
+    "/api/captures/c0ffee00c0ffee00": {
+        "capture": CAPTURE_KEYS,
+        "series": [
+            {
+                "id": LEAF,
+                "hw_id": LEAF,
+                "metric": LEAF,
+                "attributes": {},
+                "unit": LEAF,
+                "kind": LEAF,
+                "readings": LEAF,
+                "values": LEAF,
+                "min": LEAF,
+                "max": LEAF,
+                "mean": LEAF,
+                "rate_hz": LEAF,
+            }
+        ],
+    },
+    "/api/captures/c0ffee00c0ffee00/samples?series={id}": {
+        "at_ns": LEAF,
+        "series": [
+            {"id": LEAF, "unit": LEAF, "kind": LEAF, "t_ns": LEAF, "value": LEAF, "missing": LEAF}
+        ],
     },
     "/api/account": {
         "rows": [
@@ -277,6 +307,14 @@ WRONG = [
     ("/api/events?limit=0", 400),
     ("/api/events?limit=x", 400),
     ("/api/account?minutes=0", 400),
+    ("/api/captures?limit=0", 400),
+    ("/api/captures/nothing", 404),
+    ("/api/captures/0000000000000000", 404),
+    ("/api/captures/c0ffee00c0ffee00?node=n2", 404),
+    ("/api/captures/c0ffee00c0ffee00/samples", 400),
+    ("/api/captures/c0ffee00c0ffee00/samples?series=x", 400),
+    ("/api/captures/c0ffee00c0ffee00/samples?series=1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8", 400),
+    ("/api/captures/c0ffee00c0ffee00/file?format=zip", 400),
     ("/api/nothing", 404),
     ("/web/../server.py", 404),
     ("/web/%2e%2e%2fserver.py", 404),
@@ -313,7 +351,10 @@ async def post(
 async def test_a_query_runs_one_select(tmp_path: Path) -> None:
     async with serving(tmp_path) as (rig, client):
         await fill(rig)
-        response = await post(client, {"sql": "SELECT count(*) AS n, max(time) AS t FROM samples"})
+        response = await post(
+            client,
+            {"sql": "SELECT count(*) AS n, max(time) AS t FROM samples WHERE stream = 'rollup'"},
+        )
         assert await response.json() == [{"n": 4, "t": "2026-09-21T14:13:02.000000Z"}]
         refused = ("DROP VIEW samples", "SELECT nothing FROM samples", "COPY samples TO '/tmp/x'")
         for sql in refused:
@@ -402,7 +443,7 @@ async def test_metrics_are_prometheus_text(tmp_path: Path) -> None:
         response = await client.get("/metrics")
         assert response.headers["Content-Type"].startswith("text/plain")
         text = await response.text()
-        assert "xinmai_collector_batches_total 3\n" in text
+        assert "xinmai_collector_batches_total 4\n" in text
         assert (
             'xinmai_collector_refused_total{edge="local",node="n2",reason="not_msgpack"} 1' in text
         )

@@ -13,6 +13,7 @@ from fakes.tinyplugin import tiny
 from running import eventually
 from xinmai.api import Cost, Field, FileProbe, Kind, Missing, NumberType, Reason, Series
 from xinmai.catalog import lookup, refusal
+from xinmai.layout import SELF_LANE
 from xinmai.sampler import host as host_module
 from xinmai.sampler.sensors import NAMED_RESETS, Resets, add_refresh, reset_event, track_columns
 from xinmai_native import TRACK_COUNTER, TRACK_GAUGE, TRACK_NONE, Ring
@@ -57,10 +58,10 @@ def test_refresh_is_told_per_metric_of_a_fast_lane() -> None:
         probe(ONE, "c", Cost.SLOW),
     )
     measured = {0: array("q", [30, 0, 0, 10]).tobytes()}
-    before = len(made.polls[-1].series)
+    own = next(lane for lane in made.polls if lane.name == SELF_LANE)
+    before = len(own.series)
     add_refresh(made, measured.__getitem__)
 
-    own = made.polls[-1]
     assert [one.attributes["xinmai.metric"] for one in own.series[before:]] == ["a", "b"]
     assert own.polls[-1].read() == [20, Missing(Reason.NOT_YET)]
     assert len(own.owners) == len(own.polls)

@@ -38,6 +38,19 @@ export async function getJson(path, parameters = {}) {
   }
 }
 
+/** The JSON that `path` answers to a posted value. */
+export async function postJson(path, value) {
+  const answer = await fetch(path, {
+    method: "POST",
+    signal: AbortSignal.timeout(DEADLINE_MS),
+    body: JSON.stringify(value),
+    headers: { "Content-Type": "application/json" },
+    credentials: "same-origin",
+  });
+  if (!answer.ok) throw await failure(answer);
+  return answer.json();
+}
+
 /** Runs `work` now and every `periodMs` while the page is visible; never twice at a time. */
 export function poll(work, periodMs) {
   let timer = 0;

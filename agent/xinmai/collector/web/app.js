@@ -2,6 +2,8 @@
 // The page's frame: navigation, language, theme, the state of the connection, and one view at a time.
 
 import { Fleet, getJson, poll } from "./api.js";
+import * as capture from "./capture.js";
+import * as captures from "./capturelist.js";
 import * as events from "./events.js";
 import * as fleetView from "./fleet.js";
 import { bytes, clockTime, count, zone } from "./format.js";
@@ -10,16 +12,17 @@ import { language, setLanguage, t } from "./i18n.js";
 import * as node from "./node.js";
 import { onRole } from "./parts.js";
 import * as quality from "./quality.js";
-import { eventsLink, fleetLink, parse, qualityLink } from "./route.js";
+import { capturesLink, eventsLink, fleetLink, parse, qualityLink } from "./route.js";
 import * as series from "./series.js";
 
 const HEALTH_MS = 10_000;
 const LOST_MS = 1_500; // one lost answer is no lost connection, two are
-const VIEWS = { fleet: fleetView, node, series, quality, events };
+const VIEWS = { fleet: fleetView, node, series, quality, events, captures, capture };
 const TABS = [
   ["fleet", fleetLink, "app.fleet"],
   ["quality", qualityLink, "app.quality"],
   ["events", eventsLink, "app.events"],
+  ["captures", capturesLink, "app.captures"],
 ];
 
 const at = (id) => document.getElementById(id);
@@ -30,7 +33,7 @@ let route = null;
 
 function frame() {
   at("skip").textContent = t("app.skip");
-  const here = { node: "fleet", series: "fleet" }[route?.name] ?? route?.name;
+  const here = { node: "fleet", series: "fleet", capture: "captures" }[route?.name] ?? route?.name;
   const tabs = TABS.map(
     ([name, link, words]) =>
       html`<a href="${link()}" ${name === here && html`aria-current="page"`}>${t(words)}</a>`,

@@ -28,7 +28,8 @@ const COLOURS = 8;
 /** The colour of the n-th series, as the style sheet's theme has it. */
 export const colourOf = (index) => `var(--trace-${(index % COLOURS) + 1})`;
 
-function palette() {
+/** The theme's colours, as plotly needs them. */
+export function palette() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim();
   return {
@@ -83,7 +84,7 @@ function hoverOf(line) {
 }
 
 // Plotly reads a little markup in texts: names must not become any.
-const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+export const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 function tracesOf(line, index, axes, colours, shade) {
   const colour = colours.trace(index);
@@ -133,7 +134,8 @@ function tracesOf(line, index, axes, colours, shade) {
   return traces;
 }
 
-function axisLayout(axis, colours, side) {
+/** The layout of a y axis; `side` is left or right. */
+export function axisLayout(axis, colours, side) {
   return {
     title: { text: plain(axis.label), standoff: 8, font: { size: 12, color: colours.muted } },
     rangemode: axis.fromZero ? "tozero" : "normal",
@@ -177,7 +179,7 @@ function layoutOf(axes, view, colours) {
   return layout;
 }
 
-const CONFIG = {
+export const CONFIG = {
   displaylogo: false,
   responsive: true,
   showTips: false,

@@ -2,6 +2,7 @@
 // One node: its devices and the newest reading of each of their series.
 
 import { getJson, poll } from "./api.js";
+import { CaptureCard } from "./capturelist.js";
 import { count, quantity, rateOf } from "./format.js";
 import { html, paint } from "./html.js";
 import { t } from "./i18n.js";
@@ -12,6 +13,7 @@ import { seriesLink } from "./route.js";
 const POLL_MS = 2000;
 const OPEN_ALL = 400; // above so many series devices start collapsed, but for the first
 const MOST_SELECTED = 8;
+const SHOWN_CAPTURES = 5;
 const SETTLED_MS = 15000; // a rate over a longer time than this is no news
 
 /** Growth per second between two answers; counters only, none across a reset. */
@@ -51,6 +53,7 @@ class NodeView {
     paint(
       root,
       html`<div id="head"></div>
+        <div id="captures"></div>
         <section class="card">
           <header>
             <h2>${t("node.list")}</h2>
@@ -75,12 +78,15 @@ class NodeView {
     });
     this.onFleet = () => this.#show();
     app.fleet.addEventListener("change", this.onFleet);
+    const place = { edge: this.edge, node: this.name };
+    this.captures = new CaptureCard(root.querySelector("#captures"), app, place, { limit: SHOWN_CAPTURES });
     this.stop = poll(() => this.#ask(), POLL_MS);
   }
 
   close() {
     this.closed = true;
     this.stop();
+    this.captures.close();
     this.app.fleet.removeEventListener("change", this.onFleet);
   }
 

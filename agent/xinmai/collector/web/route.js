@@ -16,6 +16,9 @@ export const eventsLink = () => "#/events";
 export const nodeLink = (edge, node) => `#/node/${enc(edge)}/${enc(node)}`;
 export const qualityLink = (edge, node) => (edge ? `#/quality/${enc(edge)}/${enc(node)}` : "#/quality");
 
+export const capturesLink = () => "#/captures";
+export const captureLink = ({ edge, node, id }) => `#/capture/${enc(edge)}/${enc(node)}/${enc(id)}`;
+
 /**
  * A chart: the first of `places` is its subject, the others are laid over it.
  * A place is `{id, edge, node}`: the collector lists series by node.
@@ -65,6 +68,10 @@ export function parse(hash) {
   if (head === "quality") return { name: "quality", edge: dec(rest[0] ?? ""), node: dec(rest[1] ?? "") };
   if (head === "node" && rest.length >= 2) {
     return { name: "node", edge: dec(rest[0]), node: dec(rest[1]) };
+  }
+  if (head === "captures") return { name: "captures" };
+  if (head === "capture" && rest.length >= 3) {
+    return { name: "capture", edge: dec(rest[0]), node: dec(rest[1]), id: dec(rest[2]) };
   }
   if (head === "series" && rest[0]) return seriesRoute(rest[0], queryOf(query));
   return null;

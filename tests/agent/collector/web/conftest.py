@@ -90,6 +90,7 @@ def fake() -> Iterator[FakeCollector]:
 def collector_url(fake: FakeCollector) -> Iterator[str]:
     yield fake.url
     fake.down = fake.silent = False
+    fake.local, fake.refusal = True, ""
     fake.broker_connected = True
 
 

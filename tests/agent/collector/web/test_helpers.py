@@ -280,3 +280,44 @@ def test_ages_go_on_when_answers_stop(page: Page, call: Call) -> None:
         }"""
     )
     assert ages == [pytest.approx(32, abs=1), None]
+
+
+def test_a_trace_of_few_points_stays_as_it_is(call: Call) -> None:
+    samples = {"t_ns": [0, 1_000_000, 2_000_000], "value": [1, None, 3]}
+    trace = call("trace", "traceOf", samples)
+    assert trace == {"t": [0, 0.001, 0.002], "v": [1, None, 3]}
+    assert call("trace", "decimate", trace, -1, 1, 100) == trace
+
+
+def test_rows_that_are_not_there_break_a_trace(call: Call) -> None:
+    samples = {"t_ns": [at * 1_000_000 for at in (0, 1, 2, 6, 7, 8)], "value": [1] * 6}
+    assert call("trace", "traceOf", samples)["v"] == [1, 1, 1, None, 1, 1, 1]
+
+
+def test_decimation_keeps_extremes_gaps_and_ends(call: Call) -> None:
+    values: list[float | None] = [at % 10 for at in range(100_000)]
+    values[31_415], values[27_182], values[77_777] = 500.0, -500.0, None
+    trace = {"t": list(range(100_000)), "v": values}
+    drawn = call("trace", "decimate", trace, 0, 99_999, 200)
+    assert len(drawn["t"]) <= 5 * 200
+    assert drawn["t"] == sorted(drawn["t"])
+    held = dict(zip(drawn["t"], drawn["v"], strict=True))
+    assert (held[31_415], held[27_182], held[77_777]) == (500, -500, None)
+    assert (held[0], held[99_999]) == (0, 9)
+    assert all(held[at] == values[at] for at in held)
+
+
+def test_growth_has_a_gap_at_a_reset(call: Call) -> None:
+    trace = {"t": [0, 1, 2, 3], "v": [10, 30, 5, None]}
+    assert call("trace", "growth", trace) == {"t": [1, 2, 3], "v": [20, None, None]}
+
+
+def test_a_capture_has_an_address(call: Call) -> None:
+    link = call("route", "captureLink", {"edge": "a/b", "node": "c d", "id": "c0ffee"})
+    assert call("route", "parse", link) == {
+        "name": "capture",
+        "edge": "a/b",
+        "node": "c d",
+        "id": "c0ffee",
+    }
+    assert call("route", "parse", "#/captures") == {"name": "captures"}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+from fakes import fakecaptures
 from fakes.fakecollector import FakeCollector, Node, Series, device, large_fleet
 
 from .conftest import WIDE, Watched, until, visit
@@ -16,7 +17,16 @@ pytestmark = pytest.mark.browser
 
 POWER = "#/series/100?at=row-a/gpu-a01"
 COUNTER = "#/series/105?at=row-a/gpu-a01"
-PAGES = ("#/", "#/node/row-a/gpu-a01", POWER, "#/quality/row-a/npu-a02", "#/events")
+CAPTURE = f"#/capture/row-a/gpu-a01/{fakecaptures.ID}"
+PAGES = (
+    "#/",
+    "#/node/row-a/gpu-a01",
+    POWER,
+    "#/quality/row-a/npu-a02",
+    "#/events",
+    "#/captures",
+    CAPTURE,
+)
 LINE = "document.querySelector('#chart')?.data?.find((trace) => trace.meta === 'line')"
 
 
@@ -473,7 +483,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, collector_url: str) -> 
     for address in PAGES:
         visit(page, collector_url, address)
         page.wait_for_selector("tbody tr", state="attached")
-        if "series" in address:
+        if "series" in address or "capture/" in address:
             chart_lines(page)
         assert page.evaluate("document.documentElement.scrollWidth") == 360, address
     page.set_viewport_size(WIDE)
@@ -513,7 +523,7 @@ def test_pictures_for_a_person(
     for at, address in enumerate(PAGES):
         visit(page, collector_url, address)
         page.wait_for_selector("tbody tr", state="attached")
-        if "series" in address:
+        if "series" in address or "capture/" in address:
             chart_lines(page)
         picture = tmp_path / f"{at}.png"
         page.screenshot(path=picture)
