@@ -50,6 +50,11 @@ def wall_ns() -> int:
     return time.time_ns()
 
 
+def thread_cpu_ns() -> int:
+    """CPU time of the calling thread."""
+    return time.thread_time_ns()
+
+
 def process_cpu_ns(pid: int) -> int:
     """CPU time of all threads of a process, exact where /proc counts in hundredths of a second.
 

@@ -276,9 +276,7 @@ def reference_loop(
         (cpu_ns of that thread, missed ticks, late_p50_ns, late_p99_ns).
     """
 
-def call_reference_loop(
-    fields: bool, calls: int, period_ns: int, ticks: int, /
-) -> tuple[int, int]:
+def call_reference_loop(fields: bool, calls: int, period_ns: int, ticks: int, /) -> tuple[int, int]:
     """The yardstick of a call probe's cost: raw calls of `call_targets` and nothing else.
 
     Args:

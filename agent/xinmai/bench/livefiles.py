@@ -30,7 +30,11 @@ _TEXT_BYTES = 16
 
 
 def make_chip(root: Path) -> list[Path]:
-    """A chip of SENSORS sensors under a root of its own; returns the sensors' files."""
+    """A chip of SENSORS sensors under a root of its own; returns the sensors' files.
+
+    Each reader has its own: of two that read the same, the first fetches what was written into the
+    cache for the second.
+    """
     chip = root / "sys/class/hwmon/hwmon0"
     chip.mkdir(parents=True)
     (chip / "name").write_text("bench\n", "ascii")
@@ -42,7 +46,7 @@ def make_chip(root: Path) -> list[Path]:
 
 @contextmanager
 def writing(files: Sequence[Path]) -> Iterator[None]:
-    """Files that change as long as this lasts."""
+    """Files of one chip or several, which change as long as this lasts."""
     argv = [sys.executable, "-m", "xinmai.bench.livefiles", *map(str, files)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -66,7 +70,7 @@ def _plausible(column: array[int]) -> Iterator[int]:
 
 
 def _texts() -> list[list[bytes]]:
-    """By tick, the text of each file."""
+    """By tick, the text of each sensor."""
     columns = traces.node(SEED, RATE_HZ * SECONDS, RATE_HZ)
     texts = [[_text(cell) for cell in _plausible(column)] for column in columns]
     return [list(row) for row in zip(*texts, strict=True)]
@@ -80,12 +84,13 @@ def _mapped(file: Path) -> mmap.mmap:
 def main(names: Sequence[str]) -> None:
     """Write until killed; says so with one byte once the first row stands."""
     rows, maps = _texts(), [_mapped(Path(name)) for name in names]
+    chips = len(maps) // SENSORS
     period_ns = SECOND_NS // RATE_HZ
     due_ns = clock.mono_ns()
     told = False
     while True:
         for row in rows:
-            for target, text in zip(maps, row, strict=True):
+            for target, text in zip(maps, row * chips, strict=True):
                 target[:] = text
             if not told:
                 told = sys.stdout.write(".") > 0
