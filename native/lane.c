@@ -14,16 +14,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Room for the static TLS of vendor libraries, which glibc takes from the stack. */
-#define STACK_BYTES (512u << 10)
+/* Room for the static TLS of vendor libraries, which glibc takes from the stack, and for calls. */
+#define STACK_BYTES      (512u << 10)
+#define CALL_STACK_BYTES (1024u << 10)
 
 struct xm_lane {
     struct xm_ring *ring;
     struct xm_ring_lane *out;
     uint32_t index;
     int fifo_priority;
-    struct xm_probe_set *probes;
-    char *text;
+    struct xm_work *work;
     int64_t origin_ns;
     pthread_t thread;
     int running;            /* started and not joined */
@@ -49,8 +49,8 @@ static void futex_wake(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
 }
 
-int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
-                   struct xm_probe_set *probes, int fifo_priority, struct xm_lane **out)
+int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, struct xm_work *work,
+                   int fifo_priority, struct xm_lane **out)
 {
     struct xm_lane *lane;
 
@@ -61,21 +61,16 @@ int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
     lane = calloc(1, sizeof(*lane));
     if (lane == NULL)
         return -ENOMEM;
-    lane->text = malloc(XM_PROBE_TEXT_BYTES);
-    if (lane->text == NULL) {
-        free(lane);
-        return -ENOMEM;
-    }
     xm_ring_hold(ring);
     lane->ring = ring;
     lane->out = &ring->lane[index];
     lane->out->claimed = 1;
     lane->index = index;
     lane->fifo_priority = fifo_priority;
-    lane->probes = probes;
+    lane->work = work;
     atomic_init(&lane->period_ns, period_ns);
     xm_ring_set_period(lane->out, period_ns);
-    /* Columns that no field fills. */
+    /* Columns that no probe fills. */
     memset(xm_ring_values(lane->out), 0, 8 * (size_t)lane->out->geometry.columns);
     memset(xm_ring_reasons(lane->out), XM_REASON_UNSUPPORTED, lane->out->geometry.columns);
     *out = lane;
@@ -84,10 +79,9 @@ int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
 
 void xm_lane_destroy(struct xm_lane *lane)
 {
-    xm_probe_destroy(lane->probes);
+    xm_work_destroy(lane->work);
     lane->out->claimed = 0;
     xm_ring_drop(lane->ring);
-    free(lane->text);
     free(lane);
 }
 
@@ -101,37 +95,15 @@ static int64_t grid_from(int64_t origin_ns, int64_t period_ns, int64_t now_ns)
     return behind == 0 ? now_ns : now_ns + period_ns - behind;
 }
 
-static void open_probes(struct xm_lane *lane)
-{
-    for (size_t i = 0; i < lane->probes->n; i++) {
-        xm_ring_enter_since(lane->out, i + 1, xm_clock_mono());
-        xm_probe_open(lane->probes, i);
-    }
-    xm_ring_enter_since(lane->out, 0, 0);
-    lane->probes->check_ns = xm_clock_mono() + XM_SECOND_NS;
-}
-
 /* Read all probes and commit the row; returns the time of its end. */
 static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, uint64_t missed)
 {
-    int64_t *values = xm_ring_values(lane->out);
-    uint8_t *reasons = xm_ring_reasons(lane->out);
     struct xm_ring_row row = {due_ns, begin_ns, 0, missed,
                               xm_ring_columns_bytes(lane->out->geometry.columns)};
     int64_t end_ns;
     int64_t took_ns;
-    size_t i;
 
-    xm_ring_enter_since(lane->out, 0, begin_ns);
-    while (xm_probe_due(lane->probes, begin_ns, &i)) {
-        xm_ring_enter(lane->out, i + 1);
-        xm_probe_check(lane->probes, i);
-    }
-    for (i = 0; i < lane->probes->n; i++) {
-        xm_ring_enter(lane->out, i + 1);
-        xm_probe_read(lane->probes, i, lane->text, values, reasons);
-    }
-    xm_ring_enter_since(lane->out, 0, 0);
+    xm_work_do(lane->work, lane->out, begin_ns);
     end_ns = xm_clock_mono();
     took_ns = end_ns - begin_ns;
     row.duration_ns = took_ns > 0 ? (uint64_t)took_ns : 0;
@@ -184,7 +156,7 @@ static void *run(void *argument)
     prctl(PR_SET_NAME, name);
     /* The default of 50 us would be most of the lateness; realtime threads have none anyway. */
     prctl(PR_SET_TIMERSLACK, 1UL);
-    open_probes(lane);
+    xm_work_open(lane->work, lane->out);
     run_rows(lane);
     atomic_store_explicit(&lane->cpu_ns, xm_clock_now(CLOCK_THREAD_CPUTIME_ID),
                           memory_order_relaxed);
@@ -194,12 +166,13 @@ static void *run(void *argument)
     return NULL;
 }
 
-static int set_attributes(pthread_attr_t *attributes, int fifo_priority)
+static int set_attributes(pthread_attr_t *attributes, const struct xm_lane *lane)
 {
-    struct sched_param param = {.sched_priority = fifo_priority};
-    int rc = pthread_attr_setstacksize(attributes, STACK_BYTES);
+    struct sched_param param = {.sched_priority = lane->fifo_priority};
+    size_t stack_bytes = lane->work->calls->n > 0 ? CALL_STACK_BYTES : STACK_BYTES;
+    int rc = pthread_attr_setstacksize(attributes, stack_bytes);
 
-    if (rc != 0 || fifo_priority == 0)
+    if (rc != 0 || lane->fifo_priority == 0)
         return rc;
     rc = pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
     if (rc == 0)
@@ -225,7 +198,7 @@ int xm_lane_start(struct xm_lane *lane, int64_t origin_ns)
     rc = pthread_attr_init(&attributes);
     if (rc != 0)
         return -rc;
-    rc = set_attributes(&attributes, lane->fifo_priority);
+    rc = set_attributes(&attributes, lane);
     if (rc == 0) {
         /* The thread inherits the mask: there is no moment at which a signal could reach it. */
         sigfillset(&all);
@@ -249,6 +222,11 @@ static void nudge(struct xm_lane *lane)
 int xm_lane_is_running(const struct xm_lane *lane)
 {
     return lane->running;
+}
+
+const struct xm_work *xm_lane_work(const struct xm_lane *lane)
+{
+    return lane->work;
 }
 
 void xm_lane_request_stop(struct xm_lane *lane)

@@ -2,8 +2,8 @@
 #ifndef XM_LANE_H
 #define XM_LANE_H
 
-#include "probe.h"
 #include "ring.h"
+#include "work.h"
 
 #define XM_LANE_MIN_PERIOD_NS INT64_C(10000)
 #define XM_LANE_MAX_PERIOD_NS (INT64_C(86400) * 1000000000)
@@ -12,11 +12,11 @@
 struct xm_lane;
 
 /*
- * A lane over ring->lane[index] with a reference to the ring. On success the probes belong to the
- * lane, on failure they stay the caller's. -EBUSY: the ring lane has a producer already.
+ * A lane over ring->lane[index] with a reference to the ring. On success the work belongs to the
+ * lane, on failure it stays the caller's. -EBUSY: the ring lane has a producer already.
  */
-int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns,
-                   struct xm_probe_set *probes, int fifo_priority, struct xm_lane **out);
+int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, struct xm_work *work,
+                   int fifo_priority, struct xm_lane **out);
 
 /* The calls below are serialised by the caller, but for xm_lane_wait. */
 
@@ -39,6 +39,9 @@ int xm_lane_wait(struct xm_lane *lane, int64_t timeout_ns);
 void xm_lane_join(struct xm_lane *lane);
 
 void xm_lane_set_period(struct xm_lane *lane, int64_t period_ns);
+
+/* What it does in each row; belongs to the lane. */
+const struct xm_work *xm_lane_work(const struct xm_lane *lane);
 
 /* CPU time of the lane's threads so far. */
 int64_t xm_lane_cpu_ns(const struct xm_lane *lane);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "py.h"
 
+#include "call.h"
 #include "clock.h"
 #include "crc32c.h"
 #include "rollup.h"
@@ -19,6 +20,7 @@ PyMethodDef xm_py_lane_methods[] = {
     {"start", KEYWORDS(xm_py_lane_start), "Start the thread."},
     {"stop", KEYWORDS(xm_py_lane_stop), "End and join the thread; False if it is stuck."},
     {"set_period", KEYWORDS(xm_py_lane_set_period), "Change the period from the next tick on."},
+    {"trampled", xm_py_lane_trampled, METH_NOARGS, "Probes that wrote over a canary."},
     {"cpu_ns", xm_py_lane_cpu_ns, METH_NOARGS, "CPU time of the lane's thread."},
     {NULL, NULL, 0, NULL},
 };
@@ -97,7 +99,8 @@ static int add_constants(PyObject *module)
         PyModule_AddIntConstant(module, "LANE_RECORDS", XM_RING_RECORDS) != 0 ||
         PyModule_AddIntConstant(module, "KIND_GAUGE", XM_ROLLUP_GAUGE) != 0 ||
         PyModule_AddIntConstant(module, "KIND_FLOAT", XM_ROLLUP_FLOAT) != 0 ||
-        PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0)
+        PyModule_AddIntConstant(module, "KIND_LAST", XM_ROLLUP_LAST) != 0 ||
+        PyModule_AddIntConstant(module, "CANARY_CODE", XM_CALL_CANARY_CODE) != 0)
         return -1;
     return 0;
 }

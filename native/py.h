@@ -48,6 +48,7 @@ PyObject *xm_py_lane_start(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_lane_stop(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_lane_set_period(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_lane_cpu_ns(PyObject *self, PyObject *unused);
+PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused);
 
 PyObject *xm_py_reader_read_state(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_reader_rows(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -1,6 +1,7 @@
 """The typed face of the C extension: lanes, ring, rollup and column packing."""
 
 from xinmai_native._core import (
+    CANARY_CODE,
     KIND_FLOAT,
     KIND_GAUGE,
     KIND_LAST,
@@ -23,6 +24,7 @@ from xinmai_native._core import (
 )
 
 __all__ = [
+    "CANARY_CODE",
     "KIND_FLOAT",
     "KIND_GAUGE",
     "KIND_LAST",

@@ -5,6 +5,8 @@ from typing import Final, NamedTuple, final
 
 from typing_extensions import Buffer
 
+from xinmai_native.calls import Call
+
 LANE_COLUMNS: Final[int]
 """A lane of rows: one signed 64-bit cell and one reason byte per column."""
 LANE_RECORDS: Final[int]
@@ -16,6 +18,9 @@ KIND_FLOAT: Final[int]
 """As KIND_GAUGE, the cell holding the bits of a double."""
 KIND_LAST: Final[int]
 """Column rolled up as count and last only: counters, states, bit masks."""
+
+CANARY_CODE: Final[int]
+"""Code (with vendor_error) of a call's results after it wrote over the canary behind a buffer."""
 
 class RingError(Exception):
     """The shared memory is not a ring of this version, or its header is damaged or hostile."""
@@ -133,20 +138,23 @@ class Ring:
 
 @final
 class Lane:
-    """One C thread that reads file probes at absolute deadlines into a ring lane.
+    """One C thread that reads files and calls functions at absolute deadlines into a ring lane.
 
     Args:
         ring: where rows go; its lane must be LANE_COLUMNS.
         lane: index in the ring.
         period_ns: 10 us to a day.
-        probes: per file (path, fields); a field is (column, key, index, decimals, sentinels,
+        probes: files and calls, run in this order. A call is a `Call`, or the same as plain
+            tuples; its function, and what its arguments point to, must stay valid for as long as
+            the Lane lives, and for ever where `stop` returned False. A file is (path, fields); a
+            field is (column, key, index, decimals, sentinels,
             low, high): `key` None counts integers from the start of the file, else from behind
             the first word of the line that equals `key`, to the end of that line; `index` counts
             from 0; `decimals` (0 to 18) shifts a decimal fraction into an integer, cutting off
             further digits; a value in `sentinels` reads as unsupported; one outside [low, high]
             as implausible. A number is [-]digits[.digits] that does not directly follow a letter,
             digit, underscore or point. Numbers to 2**64 - 1 are stored modulo 2**64 as signed,
-            and compared as such. A column has at most one field; one without reads as
+            and compared as such. A column has at most one field or result; one without reads as
             unsupported. At most the first 64 KiB of a file are looked at.
         fifo_priority: SCHED_FIFO priority, 0 for the default policy.
 
@@ -156,8 +164,17 @@ class Lane:
     numbers: unsupported. A number that no 64-bit integer holds, or in hexadecimal: implausible.
     A path is opened again about once a second while it fails, and when it names another file.
 
+    Arguments of a call are passed in registers; of a narrower one the function reads the low bits.
+    Of the return value the low bits are taken, as wide as its type. A call whose code is neither
+    success nor known has vendor_error in all results. A function that writes over the canary
+    behind a buffer is never called again by this Lane: vendor_error, CANARY_CODE. Integers of 64
+    bits are stored modulo 2**64 as signed where no part of the result is of a signed type; else,
+    as for sums and products that no cell holds, what leaves the signed range reads as implausible.
+    Where a result may be a float or an integer, as with tags, `decimals` apply to either.
+
     Raises:
         ValueError: the ring is closed, its lane has a Lane already, or an argument is out of range.
+            For a call: what cannot be called, with the index of the probe and the result.
     """
 
     def __init__(
@@ -166,7 +183,8 @@ class Lane:
         lane: int,
         period_ns: int,
         probes: Sequence[
-            tuple[bytes, Sequence[tuple[int, bytes | None, int, int, Sequence[int], int, int]]]
+            Call
+            | tuple[bytes, Sequence[tuple[int, bytes | None, int, int, Sequence[int], int, int]]]
         ],
         fifo_priority: int = 0,
     ) -> None: ...
@@ -191,6 +209,8 @@ class Lane:
 
         The next row is due at the first time of the new grid after now.
         """
+    def trampled(self) -> list[int]:
+        """Indices of the probes that wrote over a canary and are not called any more."""
     def cpu_ns(self) -> int:
         """CPU time that the lane's thread has used."""
 

@@ -99,6 +99,7 @@ LOOPS: dict[str, Callable[[], object]] = {
     "Lane.set_period": lambda: idle.set_period(MILLISECOND_NS),
     "Lane.start": run_lane,
     "Lane.stop": run_lane,
+    "Lane.trampled": idle.trampled,
     "RingReader": refuse_reader,
     "RingReader.close": close_both,
     "RingReader.id": lambda: reader.id,

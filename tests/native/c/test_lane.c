@@ -27,12 +27,12 @@ ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t at)
 
 static char path[] = "/tmp/xm-lane-XXXXXX";
 
-static struct xm_probe_set *make_probes(size_t n)
+static struct xm_work *make_work(size_t n)
 {
-    struct xm_probe_set *set = xm_probe_create(n);
+    struct xm_work *work = xm_work_create(n, (const uint8_t[4]){0});
 
     for (size_t i = 0; i < n; i++) {
-        struct xm_probe *probe = &set->probe[i];
+        struct xm_probe *probe = &work->files->probe[i];
 
         probe->path = strdup(path);
         probe->n_fields = 1;
@@ -41,7 +41,7 @@ static struct xm_probe_set *make_probes(size_t n)
         probe->fields->low = INT64_MIN;
         probe->fields->high = INT64_MAX;
     }
-    return set;
+    return work;
 }
 
 struct rig {
@@ -58,7 +58,7 @@ static struct rig make(size_t probes, int64_t period_ns)
     rig.ring = rig_make((uint32_t)probes, 4096, &fd);
     rig.reader = rig_open(fd);
     close(fd);
-    CHECK_EQ(xm_lane_create(rig.ring, 0, period_ns, make_probes(probes), 0, &rig.lane), 0);
+    CHECK_EQ(xm_lane_create(rig.ring, 0, period_ns, make_work(probes), 0, &rig.lane), 0);
     return rig;
 }
 
@@ -225,13 +225,13 @@ static void test_restart_goes_on_at_the_next_position(void)
 static void test_one_lane_per_ring_lane(void)
 {
     struct rig rig = make(1, 1000000);
-    struct xm_probe_set *probes = make_probes(0);
+    struct xm_work *work = make_work(0);
     struct xm_lane *second;
 
-    CHECK_EQ(xm_lane_create(rig.ring, 0, 1000000, probes, 0, &second), -EBUSY);
-    CHECK_EQ(xm_lane_create(rig.ring, 1, 1000000, probes, 0, &second), -EINVAL);
+    CHECK_EQ(xm_lane_create(rig.ring, 0, 1000000, work, 0, &second), -EBUSY);
+    CHECK_EQ(xm_lane_create(rig.ring, 1, 1000000, work, 0, &second), -EINVAL);
     xm_lane_destroy(rig.lane);
-    CHECK_EQ(xm_lane_create(rig.ring, 0, 1000000, probes, 0, &second), 0);
+    CHECK_EQ(xm_lane_create(rig.ring, 0, 1000000, work, 0, &second), 0);
     rig.lane = second;
     take_apart(&rig);
 }
