@@ -40,6 +40,11 @@ static uint64_t invoke(const struct xm_call *call)
     }
 }
 
+static const uint8_t *base_of(const struct xm_call *call)
+{
+    return (const uint8_t *)call;
+}
+
 static void put(const struct xm_call_result *result, uint8_t reason, int64_t cell, int64_t *values,
                 uint8_t *reasons)
 {
@@ -50,7 +55,7 @@ static void put(const struct xm_call_result *result, uint8_t reason, int64_t cel
 static void fail_all(const struct xm_call *call, uint8_t reason, int64_t code, int64_t *values,
                      uint8_t *reasons)
 {
-    for (size_t i = 0; i < call->n_results; i++)
+    for (uint32_t i = 0; i < call->n_results; i++)
         put(&call->results[i], reason, code, values, reasons);
 }
 
@@ -59,11 +64,11 @@ static uint8_t judge(const struct xm_call *call, int64_t *code)
 {
     uint8_t reason = XM_REASON_VENDOR_ERROR;
 
-    for (size_t i = 0; i < call->n_success; i++) {
+    for (uint32_t i = 0; i < call->n_success; i++) {
         if (call->success[i] == *code)
             return XM_REASON_VALUE;
     }
-    for (size_t i = 0; i < call->n_reasons; i++) {
+    for (uint32_t i = 0; i < call->n_reasons; i++) {
         if (call->reasons[i].code == *code) {
             reason = (uint8_t)call->reasons[i].reason;
             break;
@@ -104,10 +109,10 @@ static void put_whole(const struct xm_call_result *result, int64_t cell, int64_t
     put(result, fits ? XM_REASON_VALUE : XM_REASON_IMPLAUSIBLE, fits ? cell : 0, values, reasons);
 }
 
-static inline void fill_plain(const struct xm_call_result *result, const struct xm_load *load,
-                              int64_t *values, uint8_t *reasons)
+static inline void fill_plain(const struct xm_call *call, const struct xm_call_result *result,
+                              const struct xm_load *load, int64_t *values, uint8_t *reasons)
 {
-    int64_t cell = xm_load_cell(load, 0);
+    int64_t cell = xm_load_cell(load, base_of(call));
 
     if (is_sentinel(result, cell))
         put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
@@ -117,20 +122,20 @@ static inline void fill_plain(const struct xm_call_result *result, const struct 
 
 /* Sum over elements; 0 where one of them is a sentinel. */
 static int add_up(const struct xm_call_result *result, const struct xm_load *load,
-                  uint32_t elements, size_t stride, struct number *sum)
+                  const uint8_t *base, uint32_t elements, uint32_t stride, struct number *sum)
 {
     *sum = (struct number){.is_real = load->kind == XM_LOAD_FLOAT,
                            .is_unsigned = load->kind != XM_LOAD_SIGNED};
-    for (uint32_t i = 0; i < elements; i++) {
+    for (uint32_t i = 0; i < elements; i++, base += stride) {
         if (sum->is_real) {
-            double real = xm_load_real(load, i * stride);
+            double real = xm_load_real(load, base);
 
             if (is_real_sentinel(result, load, real))
                 return 0;
             /* Not 0.0 + -0.0: the bits of a single number are kept. */
             sum->real = i == 0 ? real : sum->real + real;
         } else {
-            int64_t cell = xm_load_cell(load, i * stride);
+            int64_t cell = xm_load_cell(load, base);
 
             if (is_sentinel(result, cell))
                 return 0;
@@ -219,19 +224,20 @@ static void settle(const struct xm_call_result *result, struct number *number, i
     put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
 }
 
-static void combine(const struct xm_call_result *result, const struct xm_load *load,
-                    int64_t *values, uint8_t *reasons)
+static void combine(const struct xm_call *call, const struct xm_call_result *result,
+                    const struct xm_load *load, int64_t *values, uint8_t *reasons)
 {
     const struct xm_call_more *more = result->more;
+    uint32_t has_factor = more->flags & XM_CALL_HAS_FACTOR;
     struct number number;
     struct number factor;
 
-    if (!add_up(result, load, more->elements, more->stride, &number) ||
-        (more->has_factor && !add_up(result, &more->factor, 1, 0, &factor))) {
+    if (!add_up(result, load, base_of(call), more->elements, more->stride, &number) ||
+        (has_factor && !add_up(result, &more->factor, base_of(call), 1, 0, &factor))) {
         put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
         return;
     }
-    if (more->has_factor && !multiply(&number, &factor)) {
+    if (has_factor && !multiply(&number, &factor)) {
         put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
         return;
     }
@@ -239,23 +245,23 @@ static void combine(const struct xm_call_result *result, const struct xm_load *l
 }
 
 /* Whether the entry is one that the call says it filled in. */
-static int is_below_limit(const struct xm_call_more *more)
+static int is_below_limit(const struct xm_call *call, const struct xm_call_more *more)
 {
-    int64_t limit = xm_load_cell(&more->limit, 0);
+    int64_t limit = xm_load_cell(&more->limit, base_of(call));
 
     if (more->limit.kind == XM_LOAD_SIGNED && limit < 0)
         return 0;
     return more->limit_index < (uint64_t)limit;
 }
 
-static const struct xm_load *choose(const struct xm_call_more *more)
+static const struct xm_load *choose(const struct xm_call *call, const struct xm_call_more *more)
 {
     int64_t tag;
 
-    if (!more->has_tag)
+    if (!(more->flags & XM_CALL_HAS_TAG))
         return &more->loads[0].load;
-    tag = xm_load_cell(&more->tag, 0);
-    for (size_t i = 0; i < more->n_loads; i++) {
+    tag = xm_load_cell(&more->tag, base_of(call));
+    for (uint32_t i = 0; i < more->n_loads; i++) {
         if (more->loads[i].tag == tag)
             return &more->loads[i].load;
     }
@@ -268,12 +274,12 @@ static void fill(const struct xm_call *call, const struct xm_call_result *result
     const struct xm_call_more *more = result->more;
     const struct xm_load *load;
 
-    if (more->has_limit && !is_below_limit(more)) {
+    if ((more->flags & XM_CALL_HAS_LIMIT) && !is_below_limit(call, more)) {
         put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
         return;
     }
-    if (more->has_status) {
-        int64_t code = xm_load_cell(&more->status, 0);
+    if (more->flags & XM_CALL_HAS_STATUS) {
+        int64_t code = xm_load_cell(&more->status, base_of(call));
         uint8_t reason = judge(call, &code);
 
         if (reason != XM_REASON_VALUE) {
@@ -281,65 +287,75 @@ static void fill(const struct xm_call *call, const struct xm_call_result *result
             return;
         }
     }
-    load = choose(more);
+    load = choose(call, more);
     if (load == NULL)
         put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
-    else if (more->is_plain && load->kind != XM_LOAD_FLOAT)
-        fill_plain(result, load, values, reasons);
+    else if ((more->flags & XM_CALL_IS_SINGLE) && load->kind != XM_LOAD_FLOAT)
+        fill_plain(call, result, load, values, reasons);
     else
-        combine(result, load, values, reasons);
+        combine(call, result, load, values, reasons);
 }
 
-static void prime(const struct xm_call *call)
+static void prime(struct xm_call *call)
 {
-    for (uint32_t i = 0; i < call->n_buffers; i++)
-        memcpy(call->buffers[i].data, call->buffers[i].template, call->buffers[i].bytes);
+    uint8_t *base = (uint8_t *)call;
+
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        const struct xm_call_buffer *buffer = &call->buffers[i];
+
+        memcpy(base + buffer->data, base + buffer->template, buffer->bytes);
+    }
 }
 
-static int has_canaries(const struct xm_call *call)
+static int has_canaries(const struct xm_call *call, const uint64_t *canary)
 {
     uint64_t differs = 0;
 
     for (uint32_t i = 0; i < call->n_buffers; i++) {
-        const uint8_t *at = call->buffers[i].data + call->buffers[i].bytes;
         uint64_t found[XM_CALL_CANARY_BYTES / 8];
 
-        memcpy(found, at, sizeof(found));
+        memcpy(found, base_of(call) + call->buffers[i].data + call->buffers[i].bytes,
+               sizeof(found));
         for (size_t k = 0; k < XM_CALL_CANARY_BYTES / 8; k++)
-            differs |= found[k] ^ call->canary[k];
+            differs |= found[k] ^ canary[k];
     }
     return differs == 0;
 }
 
-void xm_call_run(struct xm_call *call, int64_t *values, uint8_t *reasons)
+static void fill_all(const struct xm_call *call, int64_t *values, uint8_t *reasons)
 {
-    if (xm_call_is_trampled(call)) {
-        fail_all(call, XM_REASON_VENDOR_ERROR, XM_CALL_CANARY_CODE, values, reasons);
-        return;
-    }
-    prime(call);
-    call->returned = invoke(call);
-    if (!has_canaries(call)) {
-        /* Pairs with the relaxed load in xm_call_is_trampled. */
-        atomic_store_explicit(&call->is_trampled, 1, memory_order_relaxed);
-        fail_all(call, XM_REASON_VENDOR_ERROR, XM_CALL_CANARY_CODE, values, reasons);
-        return;
-    }
-    if (call->status.width != 0) {
-        int64_t code = xm_load_cell(&call->status, 0);
-        uint8_t reason = judge(call, &code);
-
-        if (reason != XM_REASON_VALUE) {
-            fail_all(call, reason, code, values, reasons);
-            return;
-        }
-    }
-    for (size_t i = 0; i < call->n_results; i++) {
+    for (uint32_t i = 0; i < call->n_results; i++) {
         const struct xm_call_result *result = &call->results[i];
 
         if (result->more == NULL)
-            fill_plain(result, &result->load, values, reasons);
+            fill_plain(call, result, &result->load, values, reasons);
         else
             fill(call, result, values, reasons);
     }
+}
+
+void xm_call_run(const struct xm_call_set *set, size_t i, int64_t *values, uint8_t *reasons)
+{
+    struct xm_call *call = set->call[i];
+    uint8_t reason = XM_REASON_VALUE;
+    int64_t code = 0;
+
+    if (!xm_call_is_trampled(set, i)) {
+        prime(call);
+        call->returned = invoke(call);
+        /* Pairs with the relaxed load in xm_call_is_trampled. */
+        if (!has_canaries(call, set->canary))
+            atomic_store_explicit(&call->is_trampled, 1, memory_order_relaxed);
+    }
+    if (xm_call_is_trampled(set, i)) {
+        reason = XM_REASON_VENDOR_ERROR;
+        code = XM_CALL_CANARY_CODE;
+    } else if (call->status.width != 0) {
+        code = xm_load_cell(&call->status, base_of(call));
+        reason = judge(call, &code);
+    }
+    if (reason == XM_REASON_VALUE)
+        fill_all(call, values, reasons);
+    else
+        fail_all(call, reason, code, values, reasons);
 }

@@ -23,33 +23,36 @@ static inline size_t xm_call_scratch_bytes(size_t bytes)
     return (bytes + XM_CALL_ZONE_BYTES + 15) & ~(size_t)15;
 }
 
-/* What a plain result has no need of. */
-struct xm_call_more {
-    uint32_t elements;
-    uint32_t stride;
-    int64_t scale; /* of decimals; 0: the bits of the double */
-    uint8_t has_factor;
-    uint8_t has_status;
-    uint8_t has_tag;
-    uint8_t has_limit;
-    uint8_t is_plain; /* but for what comes before the load */
-    size_t n_loads;
-    const struct xm_call_choice *loads;
-    struct xm_load factor;
-    struct xm_load status;
-    struct xm_load tag;
-    struct xm_load limit;
-    uint64_t limit_index;
+/*
+ * A probe is one piece of memory in the order of use: this head, what is declared, the templates,
+ * the buffers. Loads count from its beginning. A lane that wakes up finds its cache cold, and each
+ * line of it costs more than what is done with it.
+ */
+struct xm_call {
+    uint64_t function;
+    uint64_t arguments[XM_CALL_MAX_ARGUMENTS];
+    uint32_t n_arguments;
+    uint32_t n_buffers;
+    uint64_t returned;
+    struct xm_load status; /* of the return value; width 0: there is none */
+    _Atomic uint32_t is_trampled;
+    uint32_t n_results;
+    const struct xm_call_buffer *buffers;
+    const struct xm_call_result *results;
+    const int64_t *success;
+    const struct xm_call_reason *reasons;
+    uint32_t n_success;
+    uint32_t n_reasons;
 };
 
-struct xm_call_choice {
-    int64_t tag;
-    struct xm_load load;
+struct xm_call_buffer {
+    uint32_t data;     /* from the beginning of the probe, as is */
+    uint32_t template; /* what it holds before each call */
+    uint32_t bytes;
 };
 
-/* One cache line. */
 struct xm_call_result {
-    _Alignas(64) struct xm_load load;
+    struct xm_load load;
     uint32_t column;
     uint32_t n_sentinels;
     const struct xm_call_sentinel *sentinels;
@@ -58,36 +61,38 @@ struct xm_call_result {
     const struct xm_call_more *more; /* NULL: an integer, and nothing to be asked before */
 };
 
-struct xm_call_buffer {
-    uint8_t *data;
-    const uint8_t *template;
-    size_t bytes;
+enum xm_call_flag {
+    XM_CALL_HAS_LIMIT = 1,
+    XM_CALL_HAS_STATUS = 2,
+    XM_CALL_HAS_TAG = 4,
+    XM_CALL_HAS_FACTOR = 8,
+    XM_CALL_IS_SINGLE = 16 /* one element, no factor, no decimals */
 };
 
-struct xm_call {
-    uint64_t function;
-    uint32_t n_arguments;
-    uint32_t n_buffers;
-    uint64_t arguments[XM_CALL_MAX_ARGUMENTS];
-    uint64_t returned;
-    struct xm_load status; /* of the return value; width 0: there is none */
-    size_t n_results;
-    const struct xm_call_result *results;
-    const struct xm_call_buffer *buffers;
-    size_t n_success;
-    const int64_t *success;
-    size_t n_reasons;
-    const struct xm_call_reason *reasons;
-    const uint64_t *canary;
-    _Atomic int is_trampled;
-    /* Owned by the probe, used through the pointers above. */
-    void *owned[8];
+struct xm_call_choice {
+    int64_t tag;
+    struct xm_load load;
+};
+
+/* What a plain result has no need of. */
+struct xm_call_more {
+    uint32_t flags;
+    uint32_t n_loads;
+    const struct xm_call_choice *loads;
+    struct xm_load status;
+    struct xm_load tag;
+    struct xm_load limit;
+    uint64_t limit_index;
+    struct xm_load factor;
+    int64_t scale; /* of decimals; 0: the bits of the double */
+    uint32_t elements;
+    uint32_t stride;
 };
 
 struct xm_call_set {
     size_t n;
-    struct xm_call *call;
-    /* Random: no function writes it by chance. */
+    struct xm_call **call;
+    /* Behind each buffer. Random: no function writes it by chance. */
     uint64_t canary[XM_CALL_CANARY_BYTES / 8];
 };
 
@@ -99,13 +104,13 @@ void xm_call_destroy(struct xm_call_set *set);
 int xm_call_prepare(struct xm_call_set *set, size_t i, const struct xm_call_spec *spec);
 
 /* Call, and fill the probe's cells. Takes as long as the function does. */
-void xm_call_run(struct xm_call *call, int64_t *values, uint8_t *reasons);
+void xm_call_run(const struct xm_call_set *set, size_t i, int64_t *values, uint8_t *reasons);
 
 /* Whether the function wrote over a canary, and is not called any more. Any thread may ask. */
-static inline int xm_call_is_trampled(const struct xm_call *call)
+static inline int xm_call_is_trampled(const struct xm_call_set *set, size_t i)
 {
     /* Pairs with the relaxed store in xm_call_run: a hint, it orders nothing. */
-    return atomic_load_explicit(&call->is_trampled, memory_order_relaxed);
+    return atomic_load_explicit(&set->call[i]->is_trampled, memory_order_relaxed) != 0;
 }
 
 #endif

@@ -232,7 +232,7 @@ int xm_call_check(const struct xm_call_spec *spec, uint8_t *taken, uint32_t colu
 {
     struct check check = {.spec = spec, .problem = problem};
 
-    if (check_arguments(&check) != 0 || check_buffers(&check, scratch_bytes) != 0 ||
+    if (check_buffers(&check, scratch_bytes) != 0 || check_arguments(&check) != 0 ||
         check_returns(&check) != 0)
         return -EINVAL;
     for (size_t i = 0; i < spec->n_results; i++) {

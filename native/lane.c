@@ -2,17 +2,15 @@
 #include "lane.h"
 
 #include "clock.h"
+#include "futex.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Room for the static TLS of vendor libraries, which glibc takes from the stack, and for calls. */
 #define STACK_BYTES      (512u << 10)
@@ -34,20 +32,6 @@ struct xm_lane {
     _Atomic uint32_t wake;  /* futex: counts reasons to look at stop and period_ns again */
     _Atomic uint32_t ended; /* futex */
 };
-
-/* Absolute time, and the timer slack of the thread applies: as exact as clock_nanosleep. */
-static void futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t until_ns)
-{
-    struct timespec until = {.tv_sec = until_ns / XM_SECOND_NS, .tv_nsec = until_ns % XM_SECOND_NS};
-
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seen, &until, NULL,
-            FUTEX_BITSET_MATCH_ANY);
-}
-
-static void futex_wake(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
-}
 
 int xm_lane_create(struct xm_ring *ring, uint32_t index, int64_t period_ns, struct xm_work *work,
                    int fifo_priority, struct xm_lane **out)
@@ -95,7 +79,10 @@ static int64_t grid_from(int64_t origin_ns, int64_t period_ns, int64_t now_ns)
     return behind == 0 ? now_ns : now_ns + period_ns - behind;
 }
 
-/* Read all probes and commit the row; returns the time of its end. */
+/*
+ * Run all probes and commit the row; returns the time of its end. A row that was to be stopped
+ * while it waited at a gate is given up.
+ */
 static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, uint64_t missed)
 {
     struct xm_ring_row row = {due_ns, begin_ns, 0, missed,
@@ -103,7 +90,8 @@ static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, u
     int64_t end_ns;
     int64_t took_ns;
 
-    xm_work_do(lane->work, lane->out, begin_ns);
+    if (xm_work_do(lane->work, lane->out, begin_ns, &lane->stop) != 0)
+        return begin_ns;
     end_ns = xm_clock_mono();
     took_ns = end_ns - begin_ns;
     row.duration_ns = took_ns > 0 ? (uint64_t)took_ns : 0;
@@ -135,7 +123,7 @@ static void run_rows(struct xm_lane *lane)
             xm_ring_set_period(lane->out, period);
         }
         if (now < due) {
-            futex_wait(&lane->wake, seen, due);
+            xm_futex_wait(&lane->wake, seen, due);
             now = xm_clock_mono();
             continue;
         }
@@ -162,7 +150,7 @@ static void *run(void *argument)
                           memory_order_relaxed);
     /* Pairs with the acquire loads in xm_lane_wait and xm_lane_cpu_ns. */
     atomic_store_explicit(&lane->ended, 1, memory_order_release);
-    futex_wake(&lane->ended);
+    xm_futex_wake(&lane->ended);
     return NULL;
 }
 
@@ -216,7 +204,7 @@ static void nudge(struct xm_lane *lane)
 {
     /* Pairs with the acquire load in run_rows. */
     atomic_fetch_add_explicit(&lane->wake, 1, memory_order_release);
-    futex_wake(&lane->wake);
+    xm_futex_wake(&lane->wake);
 }
 
 int xm_lane_is_running(const struct xm_lane *lane)
@@ -253,7 +241,7 @@ int xm_lane_wait(struct xm_lane *lane, int64_t timeout_ns)
     while (!atomic_load_explicit(&lane->ended, memory_order_acquire)) {
         if (xm_clock_mono() >= until)
             return -ETIMEDOUT;
-        futex_wait(&lane->ended, 0, until);
+        xm_futex_wait(&lane->ended, 0, until);
     }
     return 0;
 }

@@ -8,9 +8,9 @@
 
 enum xm_load_kind { XM_LOAD_UNSIGNED, XM_LOAD_SIGNED, XM_LOAD_BOOL, XM_LOAD_FLOAT };
 
-/* A number in memory, at any address. */
+/* A number in memory, aligned or not. As small as can be: a lane finds its cache cold. */
 struct xm_load {
-    const uint8_t *at;
+    uint32_t at;   /* from the base that each load is given */
     uint8_t width; /* 1, 2, 4 or 8 bytes */
     uint8_t kind;
     /* A field of bits is shifted up until it ends at bit 63, then down until it begins at bit 0. */
@@ -38,8 +38,7 @@ static inline int xm_load_type(char type, uint8_t *kind, uint8_t *width)
 }
 
 /* bits 0 is the whole number. The letter must be one that xm_load_type knows. */
-static inline struct xm_load xm_load_make(const uint8_t *at, char type, unsigned shift,
-                                          unsigned bits)
+static inline struct xm_load xm_load_make(uint32_t at, char type, unsigned shift, unsigned bits)
 {
     struct xm_load load = {.at = at};
 
@@ -51,10 +50,10 @@ static inline struct xm_load xm_load_make(const uint8_t *at, char type, unsigned
     return load;
 }
 
-/* The integer `skip` bytes further on, as cells hold it: modulo 2^64. Not for floats. */
-static inline int64_t xm_load_cell(const struct xm_load *load, size_t skip)
+/* The integer, as cells hold it: modulo 2^64. Not for floats. */
+static inline int64_t xm_load_cell(const struct xm_load *load, const uint8_t *base)
 {
-    const uint8_t *at = load->at + skip;
+    const uint8_t *at = base + load->at;
     uint64_t raw;
 
     if (load->width == 4) {
@@ -79,17 +78,18 @@ static inline int64_t xm_load_cell(const struct xm_load *load, size_t skip)
     return load->kind == XM_LOAD_BOOL ? raw != 0 : (int64_t)raw;
 }
 
-/* The float or double `skip` bytes further on. */
-static inline double xm_load_real(const struct xm_load *load, size_t skip)
+/* The float or double. */
+static inline double xm_load_real(const struct xm_load *load, const uint8_t *base)
 {
+    const uint8_t *at = base + load->at;
     float single;
     double number;
 
     if (load->width == sizeof(single)) {
-        memcpy(&single, load->at + skip, sizeof(single));
+        memcpy(&single, at, sizeof(single));
         return (double)single;
     }
-    memcpy(&number, load->at + skip, sizeof(number));
+    memcpy(&number, at, sizeof(number));
     return number;
 }
 

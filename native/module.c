@@ -34,6 +34,12 @@ PyMethodDef xm_py_reader_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+PyMethodDef xm_py_gate_methods[] = {
+    {"enter", KEYWORDS(xm_py_gate_enter), "Wait until nobody else is inside."},
+    {"leave", xm_py_gate_leave, METH_NOARGS, "Let the next one in."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyObject *clock_read(PyObject *module, PyObject *unused)
 {
     struct xm_clock_reading r;
@@ -153,8 +159,9 @@ static int add_all(PyObject *module)
     state->ring = add_type(module, &xm_py_ring_spec);
     state->lane = add_type(module, &xm_py_lane_spec);
     state->reader = add_type(module, &xm_py_reader_spec);
+    state->gate = add_type(module, &xm_py_gate_spec);
     if (state->lane_state == NULL || state->rows == NULL || state->windows == NULL ||
-        state->ring == NULL || state->lane == NULL || state->reader == NULL)
+        state->ring == NULL || state->lane == NULL || state->reader == NULL || state->gate == NULL)
         return -1;
     return add_constants(module);
 }
@@ -170,6 +177,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->ring);
     Py_VISIT(state->lane);
     Py_VISIT(state->reader);
+    Py_VISIT(state->gate);
     return 0;
 }
 
@@ -184,6 +192,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->ring);
     Py_CLEAR(state->lane);
     Py_CLEAR(state->reader);
+    Py_CLEAR(state->gate);
     return 0;
 }
 

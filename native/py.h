@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "gate.h"
 #include "reader.h"
 #include "ring.h"
 
@@ -16,6 +17,7 @@ struct xm_py_state {
     PyTypeObject *ring;
     PyTypeObject *lane;
     PyTypeObject *reader;
+    PyTypeObject *gate;
 };
 
 struct xm_py_ring {
@@ -24,14 +26,21 @@ struct xm_py_ring {
     int fd;
 };
 
+struct xm_py_gate {
+    PyObject ob_base;
+    struct xm_gate *gate;
+};
+
 extern PyType_Spec xm_py_ring_spec;
 extern PyType_Spec xm_py_lane_spec;
 extern PyType_Spec xm_py_reader_spec;
+extern PyType_Spec xm_py_gate_spec;
 
 /* Method tables stand in module.c. */
 extern PyMethodDef xm_py_ring_methods[];
 extern PyMethodDef xm_py_lane_methods[];
 extern PyMethodDef xm_py_reader_methods[];
+extern PyMethodDef xm_py_gate_methods[];
 
 struct xm_py_state *xm_py_state_of(PyObject *object);
 
@@ -55,6 +64,9 @@ PyObject *xm_py_reader_rows(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_reader_windows(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_reader_records(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *xm_py_reader_close(PyObject *self, PyObject *unused);
+
+PyObject *xm_py_gate_enter(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *xm_py_gate_leave(PyObject *self, PyObject *unused);
 
 PyObject *xm_py_column_pack(PyObject *module, PyObject *args);
 PyObject *xm_py_column_unpack(PyObject *module, PyObject *args);

@@ -51,7 +51,7 @@ static int check_lane(const struct xm_ring *ring, long long index)
 }
 
 static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index,
-                  long long period_ns, PyObject *probes, int priority)
+                  long long period_ns, PyObject *probes, PyObject *gate, int priority)
 {
     struct xm_py_builder builder = {0};
     int rc;
@@ -67,6 +67,8 @@ static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index
     /* Again: iterating over the probes ran foreign code. */
     if (rc == 0)
         rc = check_lane(ring, index);
+    if (rc == 0 && gate != Py_None)
+        xm_work_set_gate(builder.work, ((struct xm_py_gate *)gate)->gate);
     if (rc == 0) {
         rc = xm_lane_create(ring, (uint32_t)index, period_ns, builder.work, priority, &self->lane);
         if (rc != 0) {
@@ -82,16 +84,19 @@ static int create(struct xm_py_lane *self, struct xm_ring *ring, long long index
 
 static PyObject *new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"ring", "lane", "period_ns", "probes", "fifo_priority", NULL};
+    static char *names[] = {"ring", "lane", "period_ns", "probes", "fifo_priority", "gate", NULL};
     struct xm_py_state *state = PyType_GetModuleState(type);
     long long index, period_ns;
     PyObject *ring, *probes, *self;
+    PyObject *gate = Py_None;
     struct xm_ring *held;
     int priority = 0;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LLO|i:Lane", names, state->ring, &ring,
-                                     &index, &period_ns, &probes, &priority))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LLO|iO:Lane", names, state->ring, &ring,
+                                     &index, &period_ns, &probes, &priority, &gate))
         return NULL;
+    if (gate != Py_None && !PyObject_TypeCheck(gate, state->gate))
+        return PyErr_Format(PyExc_TypeError, "gate is a Gate or None, not %R", gate);
     self = xm_py_new(type);
     if (self == NULL)
         return NULL;
@@ -99,7 +104,7 @@ static PyObject *new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
     held = ((struct xm_py_ring *)ring)->ring;
     if (held != NULL)
         xm_ring_hold(held);
-    if (create((struct xm_py_lane *)self, held, index, period_ns, probes, priority) != 0)
+    if (create((struct xm_py_lane *)self, held, index, period_ns, probes, gate, priority) != 0)
         Py_CLEAR(self);
     if (held != NULL)
         xm_ring_drop(held);
@@ -187,7 +192,7 @@ PyObject *xm_py_lane_trampled(PyObject *self, PyObject *unused)
     for (size_t i = 0; list != NULL && i < work->calls->n; i++) {
         PyObject *index;
 
-        if (!xm_call_is_trampled(&work->calls->call[i]))
+        if (!xm_call_is_trampled(work->calls, i))
             continue;
         index = PyLong_FromUnsignedLongLong(work->call_index[i]);
         if (index == NULL || PyList_Append(list, index) != 0)

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static void make_runs(struct xm_work *work, size_t n, const uint8_t *is_call)
@@ -54,11 +55,19 @@ void xm_work_destroy(struct xm_work *work)
         xm_probe_destroy(work->files);
     if (work->calls != NULL)
         xm_call_destroy(work->calls);
+    if (work->gate != NULL)
+        xm_gate_drop(work->gate);
     free(work->runs);
     free(work->file_index);
     free(work->call_index);
     free(work->text);
     free(work);
+}
+
+void xm_work_set_gate(struct xm_work *work, struct xm_gate *gate)
+{
+    xm_gate_hold(gate);
+    work->gate = gate;
 }
 
 void xm_work_open(struct xm_work *work, struct xm_ring_lane *out)
@@ -83,20 +92,45 @@ static void read_files(struct xm_work *work, const struct xm_work_run *run,
     }
 }
 
-static void make_calls(struct xm_work *work, const struct xm_work_run *run,
-                       struct xm_ring_lane *out)
+/* 0 or -ECANCELED. */
+static int enter_gate(struct xm_work *work, struct xm_ring_lane *out, int64_t *since_ns,
+                      const _Atomic uint32_t *stop)
+{
+    int rc = xm_gate_try(work->gate);
+
+    if (rc == 0)
+        return 0;
+    /* Whoever is inside is to blame for what happens now, not the call that is next. */
+    xm_ring_enter_since(out, 0, 0);
+    rc = xm_gate_enter(work->gate, INT64_MAX, stop);
+    *since_ns = xm_clock_mono();
+    return rc;
+}
+
+static int make_calls(struct xm_work *work, const struct xm_work_run *run, struct xm_ring_lane *out,
+                      int64_t *since_ns, const _Atomic uint32_t *stop)
 {
     int64_t *values = xm_ring_values(out);
     uint8_t *reasons = xm_ring_reasons(out);
 
     for (size_t i = 0; i < run->n; i++) {
-        xm_ring_enter(out, run->index + i + 1);
-        xm_call_run(&work->calls->call[run->first + i], values, reasons);
+        if (work->gate != NULL && enter_gate(work, out, since_ns, stop) != 0)
+            return -ECANCELED;
+        xm_ring_enter_since(out, run->index + i + 1, *since_ns);
+        xm_call_run(work->calls, run->first + i, values, reasons);
+        if (work->gate != NULL) {
+            xm_ring_enter(out, 0);
+            xm_gate_leave(work->gate);
+        }
     }
+    return 0;
 }
 
-void xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns)
+int xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns,
+               const _Atomic uint32_t *stop)
 {
+    int64_t since_ns = begin_ns;
+    int rc = 0;
     size_t i;
 
     xm_ring_enter_since(out, 0, begin_ns);
@@ -104,11 +138,12 @@ void xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns
         xm_ring_enter(out, work->file_index[i] + 1);
         xm_probe_check(work->files, i);
     }
-    for (i = 0; i < work->n_runs; i++) {
+    for (i = 0; i < work->n_runs && rc == 0; i++) {
         if (work->runs[i].is_call)
-            make_calls(work, &work->runs[i], out);
+            rc = make_calls(work, &work->runs[i], out, &since_ns, stop);
         else
             read_files(work, &work->runs[i], out);
     }
     xm_ring_enter_since(out, 0, 0);
+    return rc;
 }

@@ -3,6 +3,7 @@
 #define XM_WORK_H
 
 #include "call.h"
+#include "gate.h"
 #include "probe.h"
 #include "ring.h"
 
@@ -22,6 +23,7 @@ struct xm_work {
     struct xm_work_run *runs;
     uint64_t *file_index; /* among all probes, per file */
     uint64_t *call_index;
+    struct xm_gate *gate; /* around each call; NULL: there is none */
     char *text;
 };
 
@@ -30,12 +32,20 @@ struct xm_work {
  * caller. NULL when out of memory.
  */
 struct xm_work *xm_work_create(size_t n, const uint8_t *is_call);
+
+/* Before the first row: take the gate, with a reference, around each call. */
+void xm_work_set_gate(struct xm_work *work, struct xm_gate *gate);
+
 void xm_work_destroy(struct xm_work *work);
 
 /* Open all files, each named in the ring's header meanwhile. */
 void xm_work_open(struct xm_work *work, struct xm_ring_lane *out);
 
-/* Fill the cells of one row, each probe named in the ring's header while it runs. */
-void xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns);
+/*
+ * Fill the cells of one row, each probe named in the ring's header while it runs, and nothing named
+ * while the gate is waited for. 0, or -ECANCELED where *stop was set meanwhile.
+ */
+int xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns,
+               const _Atomic uint32_t *stop);
 
 #endif

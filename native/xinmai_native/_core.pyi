@@ -137,6 +137,28 @@ class Ring:
         """Unmap and close the descriptor. A running Lane keeps the mapping alive."""
 
 @final
+class Gate:
+    """One at a time for whatever calls a library that is not thread-safe: lanes and Python.
+
+    Who has waited for a millisecond is next, in the order of coming. A thread that ends inside
+    leaves the gate closed.
+    """
+
+    def __init__(self) -> None: ...
+    def enter(self, timeout_ns: int) -> bool:
+        """Wait, without the GIL, until nobody else is inside; False when the time is over.
+
+        Raises:
+            RuntimeError: this thread is inside already.
+        """
+    def leave(self) -> None:
+        """Let the next one in.
+
+        Raises:
+            RuntimeError: this thread is not inside.
+        """
+
+@final
 class Lane:
     """One C thread that reads files and calls functions at absolute deadlines into a ring lane.
 
@@ -157,6 +179,8 @@ class Lane:
             and compared as such. A column has at most one field or result; one without reads as
             unsupported. At most the first 64 KiB of a file are looked at.
         fifo_priority: SCHED_FIFO priority, 0 for the default policy.
+        gate: entered around each call, not around files. While the lane waits for it the ring's
+            header names no call.
 
     A failing open or read gives a reason by errno: ENOENT, ENODEV, ENXIO device_lost; EACCES,
     EPERM no_permission; EINVAL, EOPNOTSUPP, ENODATA, ENOTTY unsupported; EAGAIN not_yet;
@@ -187,6 +211,7 @@ class Lane:
             | tuple[bytes, Sequence[tuple[int, bytes | None, int, int, Sequence[int], int, int]]]
         ],
         fifo_priority: int = 0,
+        gate: Gate | None = None,
     ) -> None: ...
     def start(self, first_ns: int = 0) -> None:
         """Start the thread; rows are due at `first_ns` + k * period.
@@ -199,10 +224,10 @@ class Lane:
             OSError: no thread, or no right to the SCHED_FIFO priority.
         """
     def stop(self, timeout_ns: int) -> bool:
-        """Ask the thread to end and join it; False if it is still inside a read after the time.
+        """Ask the thread to end and join it; False if it is inside a read or call after the time.
 
-        A thread that never comes back keeps its memory and descriptors. After True the lane may
-        be started again.
+        A thread that never comes back keeps its memory, descriptors and gate. A row that waits
+        at the gate is given up. After True the lane may be started again.
         """
     def set_period(self, period_ns: int) -> None:
         """Change the period from the next tick on; the ring's header follows.

@@ -18,9 +18,11 @@ TIMEOUT_S = 110
 
 # Every program with its arguments; those with threads run under the thread sanitizer too.
 PROGRAMS: dict[str, list[str]] = {
+    "call": [],
     "column": [],
     "crash": ["300"],
     "crc32c": [],
+    "gate": [],
     "hostile": ["20000"],
     "lane": [],
     "parse": [],
@@ -28,7 +30,7 @@ PROGRAMS: dict[str, list[str]] = {
     "race": ["200"],
     "ring": [],
 }
-THREADED = ["lane", "probe", "race", "ring"]
+THREADED = ["gate", "lane", "probe", "race", "ring"]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or shutil.which("gcc") is None, reason="needs make and gcc"
@@ -65,6 +67,12 @@ def test_table_holds_each_program() -> None:
     assert sources == set(PROGRAMS) == set(line.split()[2:])
 
 
+@pytest.mark.fault("A6")
+@pytest.mark.fault("A17")
+def test_calls_give_a_value_or_a_reason() -> None:
+    run("call")
+
+
 @pytest.mark.statement("COL-1")
 @pytest.mark.statement("COL-2")
 @pytest.mark.statement("COL-3")
@@ -81,6 +89,10 @@ def test_producer_may_die_at_each_store() -> None:
 
 def test_crc32c_by_hardware_and_table() -> None:
     run("crc32c")
+
+
+def test_gate_lets_one_in_and_nobody_starve() -> None:
+    run("gate")
 
 
 @pytest.mark.statement("RING-7")

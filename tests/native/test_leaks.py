@@ -15,6 +15,7 @@ from native.rig import HIGH, MILLISECOND_NS, TIMEOUT_NS, field, make_ring
 from xinmai_native import (
     LANE_COLUMNS,
     LANE_RECORDS,
+    Gate,
     Lane,
     Ring,
     RingReader,
@@ -27,6 +28,7 @@ from xinmai_native import (
     reference_loop,
     unpack,
 )
+from xinmai_native.calls import Buffer, Call, Load, Result, Returns, Value
 
 ROUNDS = 400
 WIDE = 100
@@ -42,6 +44,7 @@ for _ in range(64):
     ring.commit(0, 5, 5, 0, 0, cells, no_cells)
     ring.append(1, 5, bytes(40))
 idle_ring = Ring([(LANE_COLUMNS, 1, 0, 4, 0)])
+gate = Gate()
 idle = Lane(idle_ring, 0, MILLISECOND_NS, [])
 
 
@@ -59,6 +62,28 @@ def run_lane() -> None:
     lane.start()
     assert lane.stop(TIMEOUT_NS)
     own_reader.close()
+
+
+def make_calls() -> None:
+    own, _ = make_ring(columns=2, slots=4)
+    load = Load(0, 0, "I")
+    whole = Result(0, [(0, load), (1, load)], 2, 4, load, 0, load, load, (load, 1), [1, 2])
+    call = Call(1, [Value(1), Buffer(0)], [bytes(64)], Returns("i", (0,), [(1, 1)]), [whole])
+    Lane(own, 0, MILLISECOND_NS, [call], gate=Gate())
+    with pytest.raises(ValueError, match="empty range"):
+        Lane(own, 0, MILLISECOND_NS, [call._replace(results=[whole._replace(low=1, high=0)])])
+    with pytest.raises(TypeError, match="a load is a tuple"):
+        Lane(own, 0, MILLISECOND_NS, [call._replace(results=[whole._replace(loads=[(0, 5)])])])  # type: ignore[list-item]
+
+
+def pass_gate() -> None:
+    assert gate.enter(0)
+    gate.leave()
+
+
+def refuse_leave() -> None:
+    with pytest.raises(RuntimeError, match="not inside"):
+        Gate().leave()
 
 
 def refuse_reader() -> None:
@@ -94,7 +119,11 @@ LOOPS: dict[str, Callable[[], object]] = {
     "Ring.enter": lambda: ring.enter(0, 5, 5),
     "Ring.fd": lambda: ring.fd,
     "Ring.id": lambda: ring.id,
+    "Gate": refuse_leave,
+    "Gate.enter": pass_gate,
+    "Gate.leave": pass_gate,
     "Lane": make_lane,
+    "Lane.__init__": make_calls,
     "Lane.cpu_ns": idle.cpu_ns,
     "Lane.set_period": lambda: idle.set_period(MILLISECOND_NS),
     "Lane.start": run_lane,
@@ -136,7 +165,7 @@ def descriptors() -> int:
 
 
 def test_each_public_name_has_a_loop() -> None:
-    assert public_names() == set(LOOPS)
+    assert public_names() == {name for name in LOOPS if "__" not in name}
 
 
 def test_face_exports_each_public_name() -> None:
