@@ -69,7 +69,9 @@ def run_lane(
     lane = Lane(ring, 0, period_ns, probes, priority)
     first_ns = (clock.mono_ns() + START_NS) // period_ns * period_ns
     lane.start(first_ns)
-    time.sleep(seconds + START_NS / SECOND_NS)
+    while not reader.state(0).committed:
+        time.sleep(START_NS / SECOND_NS)
+    time.sleep(seconds)
     cpu_ns = lane.cpu_ns()
     lane.stop(SECOND_NS)
     state = reader.state(0)

@@ -90,8 +90,9 @@ def lateness_us(period_ns: int, seconds: float) -> tuple[float, float]:
 
 
 def _us_each(work: Callable[[], None], n: int) -> float:
-    began_ns, rounds = clock.thread_cpu_ns(), 0
-    while (used_ns := clock.thread_cpu_ns() - began_ns) < LEAST_NS:
+    began_ns, used_ns, rounds = clock.thread_cpu_ns(), 0, 0
+    while not rounds or used_ns < LEAST_NS:
         work()
         rounds += 1
+        used_ns = clock.thread_cpu_ns() - began_ns
     return used_ns / 1000 / (rounds * n)
