@@ -90,8 +90,8 @@ PyObject *xm_py_call_reference_loop(PyObject *module, PyObject *args)
         return NULL;
     if (check_ticks(period_ns, ticks) != 0)
         return NULL;
-    if (n < 1 || n > XM_TARGET_DEVICES)
-        return PyErr_Format(PyExc_ValueError, "calls must be 1 to %d", XM_TARGET_DEVICES);
+    if (n < 0 || n > XM_TARGET_DEVICES)
+        return PyErr_Format(PyExc_ValueError, "calls must be 0 to %d", XM_TARGET_DEVICES);
     Py_BEGIN_ALLOW_THREADS rc =
         xm_call_reference_loop(fields, (uint32_t)n, period_ns, ticks, &cpu_ns, &missed);
     Py_END_ALLOW_THREADS if (rc != 0) return failed(rc);

@@ -326,7 +326,7 @@ def call_reference_loop(fields: bool, calls: int, period_ns: int, ticks: int, /)
 
     Args:
         fields: call the function that fills 12 fields, else the one that writes one reading.
-        calls: in each tick, one per device.
+        calls: in each tick, one per device; 0 to 96.
 
     Returns:
         (cpu_ns of that thread, missed ticks).

@@ -37,6 +37,14 @@ CADENCE = CadenceConfig(
     rare_ns=60_000_000_000 // FASTER,
     explicit=frozenset(("fast", "slow", "rare")),
 )
+DEVICE = {
+    "serial": "1",
+    "power_mw": "300000",
+    "temperature_mc": "50000",
+    "health": "ok",
+    "jobs": "7",
+}
+"""Files of one device of the template plugin."""
 
 
 @dataclass
@@ -88,7 +96,7 @@ def hosts(base: Path) -> list[Watched]:
     make_chip(base)
     device = base / "devices" / "device0"
     device.mkdir(parents=True)
-    for name, text in (("serial", "1"), ("power_mw", "300000"), ("temperature_mc", "50000")):
+    for name, text in DEVICE.items():
         (device / name).write_text(f"{text}\n", "ascii")
     elsewhere = {"hwmon": base}
     keys = {"example": {"directory": str(device.parent)}}
