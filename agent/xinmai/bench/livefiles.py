@@ -18,6 +18,7 @@ from pathlib import Path
 from xinmai import clock
 from xinmai.bench import traces
 from xinmai.clock import SECOND_NS
+from xinmai.errors import XinmaiError
 
 SENSORS = traces.DEVICES * traces.METRICS
 RATE_HZ = 1000
@@ -46,12 +47,17 @@ def make_chip(root: Path) -> list[Path]:
 
 @contextmanager
 def writing(files: Sequence[Path]) -> Iterator[None]:
-    """Files of one chip or several, which change as long as this lasts."""
+    """Files of one chip or several, which change as long as this lasts.
+
+    Raises:
+        XinmaiError: they do not change.
+    """
     argv = [sys.executable, "-m", "xinmai.bench.livefiles", *map(str, files)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdout.read(1)
+        if not process.stdout.read(1):
+            raise XinmaiError(f"cannot write {files[0]} and its like: see above for the reason")
         try:
             yield
         finally:

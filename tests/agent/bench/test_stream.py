@@ -13,6 +13,7 @@ from xinmai.bench.livefiles import MOST, SENSORS, make_chip, writing
 from xinmai.bench.processes import cpu_by_name, pss_by_name
 from xinmai.bench.stream import Window
 from xinmai.cli.main import main
+from xinmai.errors import XinmaiError
 
 
 def test_a_streaming_agent_delivers_exactly_what_it_took(
@@ -48,6 +49,11 @@ def test_readings_change_while_they_are_written_and_stay_plausible(tmp_path: Pat
         values = [int(file.read_bytes().split(b"\n")[0]) for file in files]
     assert all(0 <= value < MOST for value in values)
     assert len(set(values)) > SENSORS // 2
+
+
+def test_files_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(XinmaiError, match="nothing"), writing([tmp_path / "nothing"]):
+        pass
 
 
 def test_texts_have_one_length_so_that_files_keep_theirs() -> None:
