@@ -7,8 +7,8 @@ from cffi import FFI
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
-SOURCES = [*sorted(NATIVE.glob("*.c")), NATIVE / "bench" / "lane_reference.c"]
-HEADERS = [*sorted(NATIVE.glob("*.h")), NATIVE / "bench" / "lane_reference.h"]
+SOURCES = [*sorted(NATIVE.glob("*.c")), *sorted(NATIVE.glob("bench/*.c"))]
+HEADERS = [*sorted(NATIVE.glob("*.h")), *sorted(NATIVE.glob("bench/*.h"))]
 EXPORTS = NATIVE / "core.map"
 
 

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "py.h"
 
-#include "bench/lane_reference.h"
 #include "call.h"
 #include "clock.h"
 #include "crc32c.h"
 #include "histogram.h"
 #include "rollup.h"
 #include "sensor.h"
-
-#include <errno.h>
-#include <stdlib.h>
-
-#define REFERENCE_MAX_TICKS (10 * 1000 * 1000)
 
 #define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 
@@ -81,67 +75,15 @@ static PyObject *crc32c(PyObject *module, PyObject *args)
     return PyLong_FromUnsignedLong(crc);
 }
 
-static int run_reference(PyObject *paths, long long period_ns, long long ticks,
-                         struct xm_reference_result *result)
-{
-    Py_ssize_t n = PySequence_Size(paths);
-    const char **names = calloc((size_t)n + 1, sizeof(*names));
-    int rc = 0;
-
-    if (names == NULL)
-        return -ENOMEM;
-    for (Py_ssize_t i = 0; i < n && rc == 0; i++) {
-        char *name = NULL;
-
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(paths, i), &name, NULL) != 0)
-            rc = -EFAULT;
-        names[i] = name;
-    }
-    if (rc == 0) {
-        Py_BEGIN_ALLOW_THREADS rc = xm_reference_loop(names, (size_t)n, period_ns, ticks, result);
-        Py_END_ALLOW_THREADS
-    }
-    free(names);
-    return rc;
-}
-
-static PyObject *reference_loop(PyObject *module, PyObject *args)
-{
-    struct xm_reference_result r;
-    PyObject *sequence;
-    PyObject *paths;
-    long long period_ns;
-    long long ticks;
-    int rc;
-
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OLL:reference_loop", &sequence, &period_ns, &ticks))
-        return NULL;
-    if (period_ns < 1 || ticks < 1 || ticks > REFERENCE_MAX_TICKS)
-        return PyErr_Format(PyExc_ValueError, "period_ns must be at least 1, ticks 1 to %d",
-                            REFERENCE_MAX_TICKS);
-    paths = PySequence_Tuple(sequence);
-    if (paths == NULL)
-        return NULL;
-    rc = run_reference(paths, period_ns, ticks, &r);
-    Py_DECREF(paths);
-    if (PyErr_Occurred())
-        return NULL;
-    if (rc != 0) {
-        errno = -rc;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    return Py_BuildValue("LLLL", (long long)r.cpu_ns, (long long)r.missed, (long long)r.late_p50_ns,
-                         (long long)r.late_p99_ns);
-}
-
 static PyMethodDef methods[] = {
     {"clock", clock_read, METH_NOARGS, "(monotonic_ns, boottime_ns, realtime_ns, error_ns)."},
     {"crc32c", crc32c, METH_VARARGS, "CRC-32C, continued from a value."},
     {"pack", xm_py_column_pack, METH_VARARGS, "Pack int64 columns."},
     {"unpack", xm_py_column_unpack, METH_VARARGS, "Unpack int64 columns."},
     {"histogram_bounds", xm_py_histogram_bounds, METH_NOARGS, "Upper bounds of the buckets, ns."},
-    {"reference_loop", reference_loop, METH_VARARGS, "The yardstick of a lane's cost."},
+    {"reference_loop", xm_py_reference_loop, METH_VARARGS, "The yardstick of a lane's cost."},
+    {"call_reference_loop", xm_py_call_reference_loop, METH_VARARGS, "That of a call probe's."},
+    {"call_targets", xm_py_call_targets, METH_NOARGS, "What a call probe's cost is measured on."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -79,4 +79,8 @@ PyObject *xm_py_gate_leave(PyObject *self, PyObject *unused);
 PyObject *xm_py_column_pack(PyObject *module, PyObject *args);
 PyObject *xm_py_column_unpack(PyObject *module, PyObject *args);
 
+PyObject *xm_py_reference_loop(PyObject *module, PyObject *args);
+PyObject *xm_py_call_reference_loop(PyObject *module, PyObject *args);
+PyObject *xm_py_call_targets(PyObject *module, PyObject *unused);
+
 #endif

@@ -364,3 +364,24 @@ def reference_loop(
     Returns:
         (cpu_ns of that thread, missed ticks, late_p50_ns, late_p99_ns).
     """
+
+def call_reference_loop(fields: bool, calls: int, period_ns: int, ticks: int, /) -> tuple[int, int]:
+    """The yardstick of a call probe's cost: raw calls of `call_targets` and nothing else.
+
+    Args:
+        fields: call the function that fills 12 fields, else the one that writes one reading.
+        calls: in each tick, one per device; 0 to 96.
+
+    Returns:
+        (cpu_ns of that thread, missed ticks).
+    """
+
+def call_targets() -> tuple[int, int, tuple[int, ...]]:
+    """Functions shaped like those of a vendor's library, for the bench.
+
+    Returns:
+        (address of `int32_t read(uint64_t handle, uint32_t kind, uint32_t *value)`,
+        address of `int32_t fields(uint64_t handle, int32_t n, struct field *fields)`, handles of
+        devices). A struct field is u32 id, u32 scope, i64 time, u32 type (1 u32, 3 u64),
+        i32 status and a union of u32, u64 and double: 32 bytes. Even ids are u32, odd ones u64.
+    """

@@ -19,7 +19,7 @@ from typing import Any
 
 from xinmai import clock
 from xinmai.bench import traces
-from xinmai.bench.figures import Figure, paired
+from xinmai.bench.figures import Bar, Figure, paired
 from xinmai.clock import SECOND_NS, Anchor
 from xinmai.errors import XinmaiError
 from xinmai.shipper.drain import RAW_CELLS_PER_BLOCK
@@ -34,6 +34,12 @@ RUNS = 60
 PCODEC = "pcodec level 8 on the same columns, one chunk a column and second, no framing"
 SHUFFLE = "difference, byte shuffle by column and zstd 1 of the same second, through numpy"
 START_NS = 10**15
+BARS = {
+    "wire_bytes_1khz": Bar("value", True, 1.25),
+    "wire_bytes_100hz": Bar("value", True, 1.65),
+    "encode": Bar("ratio", False, 1.0),
+    "decode": Bar("ratio", False, 1.15),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def run(pairs: int, tell: Callable[[str], None], path: Path | None = None) -> li
     figures = []
     for name, rate_hz in (("wire_bytes_1khz", 1000), ("wire_bytes_100hz", 100)):
         tell(f"{name}: {traces.DEVICES} devices x {traces.METRICS} metrics, {SECONDS} s")
-        figures.append(_bytes_figure(name, made_trace(rate_hz, SECONDS)))
+        figures.append(_bytes_figure(name, made_trace(rate_hz, SECONDS), BARS[name]))
     tell(f"encode, decode: {pairs} pairs each")
     return figures + _speed_figures(made_trace(1000, 1), pairs)
 
@@ -182,7 +188,7 @@ def _same(block: Block, trace: Trace, first: int) -> bool:
     )
 
 
-def _bytes_figure(name: str, trace: Trace) -> Figure:
+def _bytes_figure(name: str, trace: Trace, bar: Bar | None = None) -> Figure:
     value = wire_bytes(trace) / trace.cells
     reference = _pcodec_bytes(trace)
     return Figure(
@@ -192,6 +198,7 @@ def _bytes_figure(name: str, trace: Trace) -> Figure:
         reference=PCODEC,
         reference_value=None if reference is None else reference / trace.cells,
         ratio=None if reference is None else value * trace.cells / reference,
+        bar=bar,
     )
 
 
@@ -251,7 +258,13 @@ def _speed_figure(
         return Figure(name, _rate(ours, values), unit, SHUFFLE)
     other = theirs
     return paired(
-        name, unit, SHUFFLE, lambda: _rate(ours, values), lambda: _rate(other, values), pairs
+        name,
+        unit,
+        SHUFFLE,
+        lambda: _rate(ours, values),
+        lambda: _rate(other, values),
+        pairs,
+        bar=BARS[name],
     )
 
 

@@ -147,5 +147,5 @@ def test_memory_is_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -> None
     found = rss_bytes()
     assert isinstance(found, int)
     assert abs(found - pages * 4096) < 2**22
-    monkeypatch.setattr(selfmetrics, "Path", lambda _: Path("/nothing"))
+    monkeypatch.setattr(selfmetrics, "_STATM", "/nothing")
     assert rss_bytes() == Missing(Reason.UNSUPPORTED)

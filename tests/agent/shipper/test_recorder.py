@@ -376,7 +376,7 @@ def test_a_command_captures_its_own_window(rig: Rig) -> None:
 def test_a_command_that_cannot_be_followed_says_why(make_rig: MakeRig) -> None:
     rig = make_rig(captures=replace(CONFIG, per_hour=0))
     one = rig.drain.recorder
-    with pytest.raises(ValueError, match="no lane of .* is faster than a window"):
+    with pytest.raises(ValueError, match="no lane of .* that is faster than a window"):
         one.command(rig.rings, 0, 0)
     rig.add(Host("acme", (FAST,)))
     with pytest.raises(ValueError, match=r"52 s asked for, the rings hold 51\.2 s"):
