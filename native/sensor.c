@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Readings in a row that a drop must last before it is a reset. */
 #define RESET_READINGS 3
@@ -14,6 +15,12 @@
 #define ALWAYS INT64_MIN
 
 #define LONGEST_NS (INT64_C(1) << 50)
+
+/* Cells looked at together: their reasons are one word. */
+#define BLOCK 8u
+
+/* Rows after which a quick column is looked at closely again. */
+#define QUICK_ROWS 1024u
 
 static int64_t apart(int64_t later_ns, int64_t earlier_ns)
 {
@@ -33,15 +40,29 @@ struct column {
     _Atomic uint32_t resets;
 };
 
+/*
+ * A value that changes from row to row: nothing is learnt from one more change, and the memory that
+ * learning takes stays untouched.
+ */
+struct quick {
+    uint32_t until_row;
+    uint8_t is_quick;
+    uint8_t is_counter;
+};
+
 struct xm_sensor {
     uint32_t columns;
+    uint32_t row;     /* counts, modulo 2^32 */
     uint32_t dropped; /* columns with a drop that is not settled */
+    uint32_t timed;   /* columns whose equal cells may be repeats */
+    uint32_t wrapped; /* columns to which wraps have added */
     int64_t before_ns;
     int64_t row_ns; /* how far rows are apart, smoothed */
-    /* Apart from the rest because each row looks at them. */
-    int64_t *native;   /* value before, as it was read */
-    int64_t *due_ns;   /* an equal cell before that is a repeat */
-    uint64_t *further; /* what wraps have added */
+    /* Apart from the rest because rows look at them; a lane wakes up with its cache cold. */
+    int64_t *native;     /* value before, as it was read */
+    struct quick *quick; /* looked at where the value has changed */
+    int64_t *due_ns;     /* an equal cell before that is a repeat */
+    uint64_t *further;   /* what wraps have added */
     struct column *column;
 };
 
@@ -53,6 +74,20 @@ static int check_spec(const struct xm_sensor_spec *spec)
     return 0;
 }
 
+static void set_due(struct xm_sensor *sensor, uint32_t c, int64_t due_ns)
+{
+    sensor->timed += (due_ns != ALWAYS);
+    sensor->timed -= (sensor->due_ns[c] != ALWAYS);
+    sensor->due_ns[c] = due_ns;
+}
+
+static void set_further(struct xm_sensor *sensor, uint32_t c, uint64_t further)
+{
+    sensor->wrapped += (further != 0);
+    sensor->wrapped -= (sensor->further[c] != 0);
+    sensor->further[c] = further;
+}
+
 static void init_column(struct xm_sensor *sensor, uint32_t c, const struct xm_sensor_spec *spec)
 {
     struct column *column = &sensor->column[c];
@@ -60,7 +95,10 @@ static void init_column(struct xm_sensor *sensor, uint32_t c, const struct xm_se
     column->kind = spec->kind;
     column->bits = spec->bits;
     column->declared_ns = spec->refresh_ns < LONGEST_NS ? spec->refresh_ns : LONGEST_NS;
-    sensor->due_ns[c] = spec->refresh_ns > 0 ? 0 : ALWAYS;
+    sensor->quick[c].is_counter = spec->kind == XM_TRACK_COUNTER;
+    sensor->due_ns[c] = ALWAYS;
+    if (spec->refresh_ns > 0)
+        set_due(sensor, c, 0);
 }
 
 int xm_sensor_create(const struct xm_sensor_spec *specs, uint32_t columns, struct xm_sensor **out)
@@ -76,11 +114,12 @@ int xm_sensor_create(const struct xm_sensor_spec *specs, uint32_t columns, struc
         return -ENOMEM;
     sensor->columns = columns;
     sensor->native = calloc(columns, sizeof(*sensor->native));
+    sensor->quick = calloc(columns, sizeof(*sensor->quick));
     sensor->due_ns = calloc(columns, sizeof(*sensor->due_ns));
     sensor->further = calloc(columns, sizeof(*sensor->further));
     sensor->column = calloc(columns, sizeof(*sensor->column));
-    if (sensor->native == NULL || sensor->due_ns == NULL || sensor->further == NULL ||
-        sensor->column == NULL) {
+    if (sensor->native == NULL || sensor->quick == NULL || sensor->due_ns == NULL ||
+        sensor->further == NULL || sensor->column == NULL) {
         xm_sensor_destroy(sensor);
         return -ENOMEM;
     }
@@ -95,6 +134,7 @@ void xm_sensor_destroy(struct xm_sensor *sensor)
     if (sensor == NULL)
         return;
     free(sensor->native);
+    free(sensor->quick);
     free(sensor->due_ns);
     free(sensor->further);
     free(sensor->column);
@@ -123,9 +163,9 @@ static void count(struct xm_sensor *sensor, uint32_t c, int64_t counted_ns)
 
     column->counted_ns = counted_ns;
     if (refresh == 0 || counted_ns > INT64_MAX - refresh - refresh / 2)
-        sensor->due_ns[c] = ALWAYS;
+        set_due(sensor, c, ALWAYS);
     else
-        sensor->due_ns[c] = counted_ns + refresh + refresh / 2;
+        set_due(sensor, c, counted_ns + refresh + refresh / 2);
 }
 
 /* An equal cell that is due counts; beats that passed without a row are not made up for. */
@@ -180,9 +220,9 @@ static int follow_counter(struct xm_sensor *sensor, uint32_t c, uint64_t value, 
         column->bits = 64; /* the width was wrong: what drops from here on has not wrapped */
     if (value < before) {
         if (has_wrapped(column, before, value)) {
-            sensor->further[c] += UINT64_C(1) << column->bits;
+            set_further(sensor, c, sensor->further[c] + (UINT64_C(1) << column->bits));
         } else if (has_settled(sensor, column, value, now_ns)) {
-            sensor->further[c] = 0;
+            set_further(sensor, c, 0);
             /* Pairs with the relaxed load in xm_sensor_resets: a count, it orders nothing. */
             atomic_fetch_add_explicit(&column->resets, 1, memory_order_relaxed);
         } else {
@@ -199,13 +239,47 @@ static void see_change(struct xm_sensor *sensor, uint32_t c, int64_t value, int6
     uint64_t step = (uint64_t)value - (uint64_t)sensor->native[c];
 
     sensor->native[c] = value;
-    if (xm_sensor_period_note(&column->period, now_ns, sensor->row_ns, step))
+    if (xm_sensor_period_note(&column->period, now_ns, sensor->row_ns, step)) {
         /* Pairs with the relaxed load in xm_sensor_refresh_ns: a figure, it orders nothing. */
         atomic_store_explicit(&column->refresh_ns, column->period.found_ns, memory_order_relaxed);
+        sensor->quick[c].is_quick = column->period.is_quick && column->bits == XM_SENSOR_MAX_BITS;
+        sensor->quick[c].until_row = sensor->row + QUICK_ROWS;
+    }
     count(sensor, c, now_ns);
 }
 
-/* A cell that the quick way has not settled. */
+/* Whether that was all there is to a changed cell of a quick column. */
+static int pass_quick(struct xm_sensor *sensor, uint32_t c, int64_t value, uint8_t reason)
+{
+    struct quick *quick = &sensor->quick[c];
+
+    if (!quick->is_quick)
+        return 0;
+    if (reason == XM_REASON_VALUE && (int32_t)(sensor->row - quick->until_row) < 0 &&
+        !(quick->is_counter && (uint64_t)value < (uint64_t)sensor->native[c])) {
+        sensor->native[c] = value;
+        return 1;
+    }
+    quick->is_quick = 0;
+    xm_sensor_period_restart(&sensor->column[c].period);
+    return 0;
+}
+
+/* Whether that was all there is to a cell that is as before. */
+static int pass_same(const struct xm_sensor *sensor, uint32_t c, int64_t now_ns, int64_t *value,
+                     uint8_t *reason)
+{
+    int is_same = (*value == sensor->native[c]) & (*reason == XM_REASON_VALUE);
+    int is_repeat = now_ns < sensor->due_ns[c];
+
+    if (!(is_same & (is_repeat | (sensor->due_ns[c] == ALWAYS))) || sensor->dropped != 0)
+        return 0;
+    *reason = (uint8_t)(is_repeat * XM_RING_REPEATED);
+    *value = (int64_t)((uint64_t)*value + sensor->further[c]);
+    return 1;
+}
+
+/* A cell that no quick way has settled. */
 static void see_cell(struct xm_sensor *sensor, uint32_t c, int64_t now_ns, int64_t *value,
                      uint8_t *reason)
 {
@@ -246,24 +320,37 @@ static void keep_pace(struct xm_sensor *sensor, int64_t now_ns)
     sensor->before_ns = now_ns;
 }
 
+/* Whether a block's cells all have the values of the row before. */
+static int is_as_before(const int64_t *values, const int64_t *native, const uint8_t *reasons)
+{
+    uint64_t differs;
+
+    memcpy(&differs, reasons, sizeof(differs));
+    for (uint32_t i = 0; i < BLOCK; i++)
+        differs |= (uint64_t)(values[i] ^ native[i]);
+    return differs == 0;
+}
+
 void xm_sensor_look(struct xm_sensor *sensor, int64_t now_ns, int64_t *values, uint8_t *reasons)
 {
-    const int64_t *native = sensor->native;
-    const int64_t *due_ns = sensor->due_ns;
-    const uint64_t *further = sensor->further;
     uint32_t columns = sensor->columns;
+    uint32_t c = 0;
 
     keep_pace(sensor, now_ns);
-    for (uint32_t c = 0; c < columns; c++) {
-        int is_same = (values[c] == native[c]) & (reasons[c] == XM_REASON_VALUE);
-        int is_repeat = now_ns < due_ns[c];
+    sensor->row++;
+    while (c < columns) {
+        uint32_t end = c + BLOCK < columns ? c + BLOCK : columns;
 
         /* Most cells of a fast lane are as before, so this is what a row costs. */
-        if (is_same & (is_repeat | (due_ns[c] == ALWAYS)) && sensor->dropped == 0) {
-            reasons[c] = (uint8_t)(is_repeat * XM_RING_REPEATED);
-            values[c] = (int64_t)((uint64_t)values[c] + further[c]);
-        } else {
-            see_cell(sensor, c, now_ns, &values[c], &reasons[c]);
+        if (end - c == BLOCK && (sensor->timed | sensor->dropped | sensor->wrapped) == 0 &&
+            is_as_before(&values[c], &sensor->native[c], &reasons[c])) {
+            c = end;
+            continue;
+        }
+        for (; c < end; c++) {
+            if (!pass_same(sensor, c, now_ns, &values[c], &reasons[c]) &&
+                !pass_quick(sensor, c, values[c], reasons[c]))
+                see_cell(sensor, c, now_ns, &values[c], &reasons[c]);
         }
     }
 }

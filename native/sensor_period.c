@@ -135,3 +135,10 @@ int xm_sensor_period_note(struct xm_sensor_period *period, int64_t now_ns, int64
     look(period, row_ns);
     return 1;
 }
+
+void xm_sensor_period_restart(struct xm_sensor_period *period)
+{
+    period->changed_ns = 0;
+    period->changes = 0;
+    period->varied = 0;
+}

@@ -27,4 +27,8 @@ struct xm_sensor_period {
 int xm_sensor_period_note(struct xm_sensor_period *period, int64_t now_ns, int64_t row_ns,
                           uint64_t step);
 
+/* Changes were not noted for a while: what is known stays, what is learnt is learnt from new ones.
+ */
+void xm_sensor_period_restart(struct xm_sensor_period *period);
+
 #endif

@@ -140,6 +140,24 @@ def test_each_row_of_a_sensor_that_keeps_up_counts() -> None:
 
 
 @pytest.mark.statement("RING-11")
+def test_a_sensor_that_becomes_slow_beside_still_ones_is_learnt_anew() -> None:
+    """Neither the quick way of quick columns nor the skipping of still ones may hide it."""
+    columns = 16
+    ring, reader = make_ring(columns=columns, slots=40_000)
+    ring.track(0, [(TRACK_GAUGE, 64, 0)] * columns)
+    quick, slow = noisy(MILLISECOND_NS), noisy(100 * MILLISECOND_NS)
+    for row in range(13_000):
+        now_ns = START_NS + row * MILLISECOND_NS
+        value = (quick if row < 3000 else slow)(now_ns)
+        commit(ring, now_ns, [7] * 11 + [value] + [7] * 4, [0] * columns, late_ns=0)
+    assert int64s(ring.refresh_ns(0))[11] == pytest.approx(100 * MILLISECOND_NS, rel=0.02)
+    windows = reader.windows(0, 0, SECOND_NS, HIGH, 10**6, bytes(columns))
+    counts = uint32s(windows.counts)[11 * windows.n : 12 * windows.n]
+    assert counts[:3] == [1000] * 3
+    assert all(9 <= count <= 11 for count in counts[-4:])
+
+
+@pytest.mark.statement("RING-11")
 def test_quick_but_coarse_values_are_no_repeats() -> None:
     lane = Tracked()
     source = noisy(MILLISECOND_NS, noise=300)
