@@ -75,9 +75,10 @@ class Result(NamedTuple):
             `tag`. No such tag reads as implausible.
         elements, stride: sum over so many, so many bytes apart.
         factor: the other factor of a product, of any type.
-        decimals: the number times 10 to this is rounded half away from zero to an integer, for
-            floats and products with floats only; an integer result has 0. -1: the bits of the
-            double are stored, for f64 series.
+        decimals: the number times 10 to this is rounded half away from zero to an integer. Where
+            every load is an integer it is 0; where a tag chooses between floats and integers it
+            holds for both, so that the series has one scale. -1: the bits of the double are
+            stored, for f64 series.
         status: this entry's own status, read by the probe's `Returns` codes.
         limit: (load, index): there is a value only where index is below what the load reads, as
             where a call fills in how many entries it wrote; else unsupported.

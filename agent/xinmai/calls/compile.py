@@ -225,11 +225,15 @@ def _decimals(result: Result, numbers: Sequence[native.Load]) -> int:
 def _sentinels(series: Series, numbers: Sequence[native.Load]) -> list[int]:
     """Each as the types in question hold it: -1 in memory without a sign is all ones."""
     held: set[int] = set()
-    for one in numbers:
-        for sentinel in series.sentinels:
-            is_float = one.type in native.FLOAT_TYPES
-            number = sentinel if is_float else fold(sentinel, one.type, one.bits)
-            held |= set() if number is None else {number}
+    for sentinel in series.sentinels:
+        found = {
+            sentinel if one.type in native.FLOAT_TYPES else fold(sentinel, one.type, one.bits)
+            for one in numbers
+        } - {None}
+        if not found:
+            types = ", ".join(sorted({one.type for one in numbers}))
+            raise Mistake(f"sentinel {sentinel} cannot be held by what is read (struct: {types})")
+        held |= {number for number in found if number is not None}
     return sorted(held)
 
 

@@ -65,6 +65,13 @@ def test_signature_of_ctypes_that_no_lane_can_call(
     assert str(refused.value).removeprefix("void ").startswith(("tsdk_count", "c_double", "Way"))
 
 
+def test_sentinel_that_no_type_can_hold(binding: Binding) -> None:
+    power = binding.function("tsdk_get_power")
+    result = Result(series(sentinels=(2**40,)))
+    with pytest.raises(PluginError, match="sentinel 1099511627776 cannot be held"):
+        _ = CallProbe(power, [binding.handle(0), Out()], [result]).native
+
+
 def test_function_that_the_library_lacks_is_unavailable(by_cffi: Cffi) -> None:
     names = ("tsdk_get_power_v2", "tsdk_get_power")
     assert Function.from_cffi(by_cffi.ffi, by_cffi.lib, *names).name == "tsdk_get_power"
