@@ -12,7 +12,10 @@ import pytest
 from fakes.standins import variables
 from running import UpRun, eventually
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+]
 
 SCENARIO = """
 while hang device 3 hang power

@@ -89,6 +89,7 @@ async def test_a_command_reaches_the_node_and_its_capture_the_store(tmp_path: Pa
 
 @pytest.mark.broker
 @pytest.mark.fault("E4")
+@pytest.mark.kill
 async def test_a_collector_that_is_killed_again_and_again_has_every_captured_reading_once(
     tmp_path: Path,
 ) -> None:
