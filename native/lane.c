@@ -90,6 +90,7 @@ static int64_t run_row(struct xm_lane *lane, int64_t due_ns, int64_t begin_ns, u
     int64_t end_ns;
     int64_t took_ns;
 
+    xm_ring_prefetch(lane->out);
     if (xm_work_do(lane->work, lane->out, begin_ns, &lane->stop) != 0)
         return begin_ns;
     end_ns = xm_clock_mono();

@@ -213,6 +213,17 @@ static inline uint8_t *xm_ring_reasons(const struct xm_ring_lane *lane)
     return (uint8_t *)(xm_ring_values(lane) + lane->geometry.columns);
 }
 
+/* Fetch the memory that the next commit writes: slots are written once in a ring's length. */
+static inline void xm_ring_prefetch(const struct xm_ring_lane *lane)
+{
+    const uint8_t *slot =
+        lane->slots + lane->position % lane->geometry.slots * lane->geometry.slot_bytes;
+    uint32_t bytes = lane->geometry.slot_bytes;
+
+    for (uint32_t at = 0; at < bytes && at < XM_RING_PAGE; at += 64)
+        __builtin_prefetch(slot + at, 1);
+}
+
 /* Commit what stands in the stage; returns the row's position. Only the lane's producer may. */
 uint64_t xm_ring_commit(struct xm_ring_lane *lane, const struct xm_ring_row *row);
 
