@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call_cell.h"
 
+/* How far behind a probe its lane's next ones are fetched while it runs. */
+#ifndef AHEAD_BYTES
+#define AHEAD_BYTES 192
+#endif
+
 /*
  * Arguments in registers, as both calling conventions have it: a narrower one is read from the low
  * bits of its register, and so is a narrower return value.
  */
-static uint64_t invoke(const struct xm_call *call)
+static inline uint64_t invoke(const struct xm_call *call)
 {
     const uint64_t *a = call->arguments;
     uintptr_t f = (uintptr_t)call->function;
@@ -30,25 +35,21 @@ static uint64_t invoke(const struct xm_call *call)
     }
 }
 
-static void fail_all(const struct xm_call *call, uint8_t reason, int64_t code, int64_t *values,
-                     uint8_t *reasons)
-{
-    for (uint32_t i = 0; i < call->n_results; i++)
-        xm_call_put(&call->results[i], reason, code, values, reasons);
-}
-
 /* What a code means; *code stays only where it is the vendor's to explain. */
-static uint8_t judge(const struct xm_call *call, int64_t *code)
+static uint8_t look_up(const struct xm_call_view *view, const struct xm_call_codes *codes,
+                       int64_t *code)
 {
+    const int64_t *success = xm_call_pool_at(view->shared, codes->success);
+    const struct xm_call_reason *reasons = xm_call_pool_at(view->shared, codes->reasons);
     uint8_t reason = XM_REASON_VENDOR_ERROR;
 
-    for (uint32_t i = 0; i < call->n_success; i++) {
-        if (call->success[i] == *code)
+    for (uint32_t i = 0; i < codes->n_success; i++) {
+        if (success[i] == *code)
             return XM_REASON_VALUE;
     }
-    for (uint32_t i = 0; i < call->n_reasons; i++) {
-        if (call->reasons[i].code == *code) {
-            reason = (uint8_t)call->reasons[i].reason;
+    for (uint32_t i = 0; i < codes->n_reasons; i++) {
+        if (reasons[i].code == *code) {
+            reason = (uint8_t)reasons[i].reason;
             break;
         }
     }
@@ -57,129 +58,177 @@ static uint8_t judge(const struct xm_call *call, int64_t *code)
     return reason;
 }
 
-static inline void fill_plain(const struct xm_call *call, const struct xm_call_result *result,
-                              const struct xm_load *load, int64_t *values, uint8_t *reasons)
+static inline uint8_t judge(const struct xm_call_view *view, const struct xm_call_codes *codes,
+                            int64_t *code)
 {
-    int64_t cell = xm_load_cell(load, xm_call_base(call));
+    if (*code == 0 && codes->has_zero)
+        return XM_REASON_VALUE;
+    return look_up(view, codes, code);
+}
 
-    if (xm_call_is_sentinel(result, cell))
-        xm_call_put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
+static inline void fill_plain(const struct xm_call_view *view, const struct xm_call_result *result,
+                              const struct xm_call_pattern *pattern, const struct xm_load *load)
+{
+    int64_t cell = xm_load_cell(load, view->scratch + result->at);
+
+    if (xm_call_is_sentinel(view, pattern, cell))
+        xm_call_put(view, result, XM_REASON_UNSUPPORTED, 0);
     else
-        xm_call_put_whole(result, cell, values, reasons);
+        xm_call_put_whole(view, result, pattern, cell);
 }
 
 /* Whether the entry is one that the call says it filled in. */
-static int is_below_limit(const struct xm_call *call, const struct xm_call_more *more)
+static int is_below_limit(const struct xm_call_view *view, const struct xm_call_result *result,
+                          const struct xm_call_pattern *pattern)
 {
-    int64_t limit = xm_load_cell(&more->limit, xm_call_base(call));
+    uint64_t index = (uint64_t)pattern->limit_index << 32 | result->limit_index;
+    int64_t limit = xm_load_cell(&pattern->limit, view->scratch);
 
-    if (more->limit.kind == XM_LOAD_SIGNED && limit < 0)
+    if (pattern->limit.kind == XM_LOAD_SIGNED && limit < 0)
         return 0;
-    return more->limit_index < (uint64_t)limit;
+    return index < (uint64_t)limit;
 }
 
-static const struct xm_load *choose(const struct xm_call *call, const struct xm_call_more *more)
+static inline const struct xm_load *choose(const struct xm_call_view *view,
+                                           const struct xm_call_result *result,
+                                           const struct xm_call_pattern *pattern)
 {
+    const struct xm_call_choice *choices = xm_call_pool_at(view->shared, pattern->choices);
     int64_t tag;
 
-    if (!(more->flags & XM_CALL_HAS_TAG))
-        return &more->loads[0].load;
-    tag = xm_load_cell(&more->tag, xm_call_base(call));
-    for (uint32_t i = 0; i < more->n_loads; i++) {
-        if (more->loads[i].tag == tag)
-            return &more->loads[i].load;
+    if (!(pattern->flags & XM_CALL_HAS_TAG))
+        return &pattern->load;
+    tag = xm_load_cell(&pattern->tag, view->scratch + result->at);
+    for (uint32_t i = 0; i < pattern->n_choices; i++) {
+        if (choices[i].tag == tag)
+            return &choices[i].load;
     }
     return NULL;
 }
 
-static void fill(const struct xm_call *call, const struct xm_call_result *result, int64_t *values,
-                 uint8_t *reasons)
+static inline void fill(const struct xm_call_view *view, const struct xm_call_result *result,
+                        const struct xm_call_pattern *pattern, const struct xm_call_codes *codes)
 {
-    const struct xm_call_more *more = result->more;
     const struct xm_load *load;
 
-    if ((more->flags & XM_CALL_HAS_LIMIT) && !is_below_limit(call, more)) {
-        xm_call_put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
+    if ((pattern->flags & XM_CALL_HAS_LIMIT) && !is_below_limit(view, result, pattern)) {
+        xm_call_put(view, result, XM_REASON_UNSUPPORTED, 0);
         return;
     }
-    if (more->flags & XM_CALL_HAS_STATUS) {
-        int64_t code = xm_load_cell(&more->status, xm_call_base(call));
-        uint8_t reason = judge(call, &code);
+    if (pattern->flags & XM_CALL_HAS_STATUS) {
+        int64_t code = xm_load_cell(&pattern->status, view->scratch + result->at);
+        uint8_t reason = judge(view, codes, &code);
 
         if (reason != XM_REASON_VALUE) {
-            xm_call_put(result, reason, code, values, reasons);
+            xm_call_put(view, result, reason, code);
             return;
         }
     }
-    load = choose(call, more);
+    load = choose(view, result, pattern);
     if (load == NULL)
-        xm_call_put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
-    else if ((more->flags & XM_CALL_IS_SINGLE) && load->kind != XM_LOAD_FLOAT)
-        fill_plain(call, result, load, values, reasons);
+        xm_call_put(view, result, XM_REASON_IMPLAUSIBLE, 0);
+    else if ((pattern->flags & XM_CALL_IS_SINGLE) && load->kind != XM_LOAD_FLOAT)
+        fill_plain(view, result, pattern, load);
     else
-        xm_call_combine(call, result, load, values, reasons);
+        xm_call_combine(view, result, pattern, load);
 }
 
-static void prime(struct xm_call *call)
+static void fill_all(const struct xm_call_view *view, const struct xm_call *call,
+                     const struct xm_call_codes *codes)
 {
-    uint8_t *base = (uint8_t *)call;
+    const struct xm_call_result *results = xm_call_results(call);
+    uint32_t n = call->n_results;
 
-    for (uint32_t i = 0; i < call->n_buffers; i++) {
-        const struct xm_call_buffer *buffer = &call->buffers[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const struct xm_call_pattern *pattern = xm_call_pool_at(view->shared, results[i].pattern);
 
-        memcpy(base + buffer->data, base + buffer->template, buffer->bytes);
+        if (pattern->flags & XM_CALL_IS_PLAIN)
+            fill_plain(view, &results[i], pattern, &pattern->load);
+        else
+            fill(view, &results[i], pattern, codes);
     }
 }
 
-static int has_canaries(const struct xm_call *call, const uint64_t *canary)
+static void fail_all(const struct xm_call_view *view, const struct xm_call *call, uint8_t reason,
+                     int64_t code)
 {
+    const struct xm_call_result *results = xm_call_results(call);
+
+    for (uint32_t i = 0; i < call->n_results; i++)
+        xm_call_put(view, &results[i], reason, code);
+}
+
+/* The first bytes of any buffer at once: what is too much of them lies under the canary. */
+static inline void prime_one(const struct xm_call_set *set, const struct xm_call_buffer *buffer,
+                             uint8_t *data)
+{
+    if (buffer->template != XM_CALL_ZEROS) {
+        memcpy(data, xm_call_pool_at(&set->shared, buffer->template), buffer->bytes);
+    } else {
+        memset(data, 0, XM_CALL_CANARY_BYTES);
+        if (buffer->bytes > XM_CALL_CANARY_BYTES)
+            memset(data, 0, buffer->bytes);
+    }
+    memcpy(data + buffer->bytes, set->canary, XM_CALL_CANARY_BYTES);
+}
+
+static inline void prime(const struct xm_call_set *set, const struct xm_call *call)
+{
+    const struct xm_call_buffer *buffers = xm_call_buffers(call);
+    uint8_t *data = set->scratch + XM_CALL_BUFFERS_AT;
+
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        prime_one(set, &buffers[i], data);
+        data += xm_call_scratch_bytes(buffers[i].bytes);
+    }
+}
+
+static inline int has_canaries(const struct xm_call_set *set, const struct xm_call *call)
+{
+    const struct xm_call_buffer *buffers = xm_call_buffers(call);
+    const uint8_t *data = set->scratch + XM_CALL_BUFFERS_AT;
     uint64_t differs = 0;
 
     for (uint32_t i = 0; i < call->n_buffers; i++) {
-        uint64_t found[XM_CALL_CANARY_BYTES / 8];
+        for (size_t k = 0; k < XM_CALL_CANARY_BYTES / 8; k++) {
+            uint64_t found;
 
-        memcpy(found, xm_call_base(call) + call->buffers[i].data + call->buffers[i].bytes,
-               sizeof(found));
-        for (size_t k = 0; k < XM_CALL_CANARY_BYTES / 8; k++)
-            differs |= found[k] ^ canary[k];
+            memcpy(&found, data + buffers[i].bytes + 8 * k, sizeof(found));
+            differs |= found ^ set->canary[k];
+        }
+        data += xm_call_scratch_bytes(buffers[i].bytes);
     }
     return differs == 0;
 }
 
-static void fill_all(const struct xm_call *call, int64_t *values, uint8_t *reasons)
-{
-    for (uint32_t i = 0; i < call->n_results; i++) {
-        const struct xm_call_result *result = &call->results[i];
-
-        if (result->more == NULL)
-            fill_plain(call, result, &result->load, values, reasons);
-        else
-            fill(call, result, values, reasons);
-    }
-}
-
 void xm_call_run(const struct xm_call_set *set, size_t i, int64_t *values, uint8_t *reasons)
 {
-    struct xm_call *call = set->call[i];
+    const struct xm_call *call = xm_call_pool_at(&set->probes, set->at[i]);
+    const struct xm_call_codes *codes = xm_call_pool_at(&set->shared, call->codes * 8u);
+    struct xm_call_view view = {set->scratch, &set->shared, values, reasons};
     uint8_t reason = XM_REASON_VALUE;
     int64_t code = 0;
 
     if (!xm_call_is_trampled(set, i)) {
-        prime(call);
-        call->returned = invoke(call);
+        uint64_t returned;
+
+        __builtin_prefetch((const uint8_t *)call + AHEAD_BYTES);
+        prime(set, call);
+        returned = invoke(call);
+        memcpy(set->scratch + XM_CALL_RETURNED_AT, &returned, sizeof(returned));
         /* Pairs with the relaxed load in xm_call_is_trampled. */
-        if (!has_canaries(call, set->canary))
-            atomic_store_explicit(&call->is_trampled, 1, memory_order_relaxed);
+        if (!has_canaries(set, call))
+            atomic_store_explicit(&set->is_trampled[i], 1, memory_order_relaxed);
     }
     if (xm_call_is_trampled(set, i)) {
         reason = XM_REASON_VENDOR_ERROR;
         code = XM_CALL_CANARY_CODE;
-    } else if (call->status.width != 0) {
-        code = xm_load_cell(&call->status, xm_call_base(call));
-        reason = judge(call, &code);
+    } else if (codes->status.width != 0) {
+        code = xm_load_cell(&codes->status, set->scratch);
+        reason = judge(&view, codes, &code);
     }
     if (reason == XM_REASON_VALUE)
-        fill_all(call, values, reasons);
+        fill_all(&view, call, codes);
     else
-        fail_all(call, reason, code, values, reasons);
+        fail_all(&view, call, reason, code);
 }

@@ -2,6 +2,7 @@
 #ifndef XM_CALL_H
 #define XM_CALL_H
 
+#include "call_pool.h"
 #include "call_spec.h"
 #include "load.h"
 
@@ -23,42 +24,61 @@ static inline size_t xm_call_scratch_bytes(size_t bytes)
     return (bytes + XM_CALL_ZONE_BYTES + 15) & ~(size_t)15;
 }
 
+/* Scratch memory begins with the return value; then come the buffers. */
+#define XM_CALL_RETURNED_AT 0u
+#define XM_CALL_BUFFERS_AT  64u
+
+/* In place of a template that is all zero. */
+#define XM_CALL_ZEROS UINT32_MAX
+
 /*
- * A probe is one piece of memory in the order of use: this head, what is declared, the templates,
- * the buffers. Loads count from its beginning. A lane that wakes up finds its cache cold, and each
- * line of it costs more than what is done with it.
+ * A lane that wakes up finds its cache cold, and each line of it costs more than what is done with
+ * it. So a probe is as small as can be, the probes of a lane stand behind each other in the order
+ * of use, they share the scratch memory, and whatever may be alike in many of them is shared too.
+ * Behind this come its arguments, its buffers and its results.
  */
 struct xm_call {
     uint64_t function;
-    uint64_t arguments[XM_CALL_MAX_ARGUMENTS];
-    uint32_t n_arguments;
-    uint32_t n_buffers;
-    uint64_t returned;
-    struct xm_load status; /* of the return value; width 0: there is none */
-    _Atomic uint32_t is_trampled;
-    uint32_t n_results;
-    const struct xm_call_buffer *buffers;
-    const struct xm_call_result *results;
-    const int64_t *success;
-    const struct xm_call_reason *reasons;
-    uint32_t n_success;
-    uint32_t n_reasons;
+    uint64_t codes : 29; /* eighths of an offset in the shared pool */
+    uint64_t n_results : 13;
+    uint64_t n_buffers : 13;
+    uint64_t n_arguments : 3;
+    uint64_t pointers : 6; /* a bit for each argument that points into the scratch memory */
+    uint64_t arguments[];
 };
 
 struct xm_call_buffer {
-    uint32_t data;     /* from the beginning of the probe, as is */
-    uint32_t template; /* what it holds before each call */
     uint32_t bytes;
+    uint32_t template; /* in the shared pool, or XM_CALL_ZEROS */
 };
 
 struct xm_call_result {
-    struct xm_load load;
+    uint32_t at; /* from the beginning of the scratch memory */
     uint32_t column;
-    uint32_t n_sentinels;
-    const struct xm_call_sentinel *sentinels;
-    int64_t low;
-    int64_t high;
-    const struct xm_call_more *more; /* NULL: an integer, and nothing to be asked before */
+    uint32_t pattern; /* in the shared pool */
+    uint32_t limit_index;
+};
+
+static inline struct xm_call_buffer *xm_call_buffers(const struct xm_call *call)
+{
+    return (struct xm_call_buffer *)(uintptr_t)(call->arguments + call->n_arguments);
+}
+
+static inline struct xm_call_result *xm_call_results(const struct xm_call *call)
+{
+    return (struct xm_call_result *)(xm_call_buffers(call) + call->n_buffers);
+}
+
+/* What is shared is found by its bytes: none of these has padding. Lists are in the pool too. */
+
+/* What a return value, or an entry's own status, means. */
+struct xm_call_codes {
+    struct xm_load status; /* of the return value; width 0: there is none */
+    uint32_t success;
+    uint32_t n_success;
+    uint32_t reasons;
+    uint32_t n_reasons;
+    uint64_t has_zero; /* 0 means success */
 };
 
 enum xm_call_flag {
@@ -66,7 +86,8 @@ enum xm_call_flag {
     XM_CALL_HAS_STATUS = 2,
     XM_CALL_HAS_TAG = 4,
     XM_CALL_HAS_FACTOR = 8,
-    XM_CALL_IS_SINGLE = 16 /* one element, no factor, no decimals */
+    XM_CALL_IS_SINGLE = 16, /* one element, no factor, no decimals */
+    XM_CALL_IS_PLAIN = 32   /* an integer, and nothing to be asked before */
 };
 
 struct xm_call_choice {
@@ -74,24 +95,34 @@ struct xm_call_choice {
     struct xm_load load;
 };
 
-/* What a plain result has no need of. */
-struct xm_call_more {
+/* All of a result but its place. Loads count from there; that of the limit is the same for all. */
+struct xm_call_pattern {
     uint32_t flags;
-    uint32_t n_loads;
-    const struct xm_call_choice *loads;
+    uint32_t n_sentinels;
+    uint32_t sentinels;
+    uint32_t n_choices;
+    uint32_t choices;
+    uint32_t elements;
+    struct xm_load load; /* the first choice */
+    int64_t low;
+    int64_t high;
     struct xm_load status;
     struct xm_load tag;
     struct xm_load limit;
-    uint64_t limit_index;
     struct xm_load factor;
     int64_t scale; /* of decimals; 0: the bits of the double */
-    uint32_t elements;
     uint32_t stride;
+    uint32_t limit_index; /* the upper half of it */
 };
 
 struct xm_call_set {
     size_t n;
-    struct xm_call **call;
+    uint32_t *at; /* of each probe, and of the end */
+    struct xm_call_pool probes;
+    struct xm_call_pool shared;
+    uint8_t *scratch; /* of whichever probe runs */
+    size_t scratch_bytes;
+    _Atomic uint8_t *is_trampled;
     /* Behind each buffer. Random: no function writes it by chance. */
     uint64_t canary[XM_CALL_CANARY_BYTES / 8];
 };
@@ -100,7 +131,10 @@ struct xm_call_set {
 struct xm_call_set *xm_call_create(size_t n);
 void xm_call_destroy(struct xm_call_set *set);
 
-/* Make one of a spec that xm_call_check has passed; nothing of the spec is kept. 0 or -ENOMEM. */
+/*
+ * Make the i-th, after those before it, of a spec that xm_call_check has passed; nothing of the
+ * spec is kept. 0 or -ENOMEM.
+ */
 int xm_call_prepare(struct xm_call_set *set, size_t i, const struct xm_call_spec *spec);
 
 /* Call, and fill the probe's cells. Takes as long as the function does. */
@@ -110,7 +144,7 @@ void xm_call_run(const struct xm_call_set *set, size_t i, int64_t *values, uint8
 static inline int xm_call_is_trampled(const struct xm_call_set *set, size_t i)
 {
     /* Pairs with the relaxed store in xm_call_run: a hint, it orders nothing. */
-    return atomic_load_explicit(&set->call[i]->is_trampled, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&set->is_trampled[i], memory_order_relaxed) != 0;
 }
 
 #endif

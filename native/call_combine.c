@@ -10,11 +10,13 @@ struct number {
 };
 
 /* A float holds the sentinel as the nearest that a float can hold. */
-static int is_real_sentinel(const struct xm_call_result *result, const struct xm_load *load,
-                            double number)
+static int is_real_sentinel(const struct xm_call_view *view, const struct xm_call_pattern *pattern,
+                            const struct xm_load *load, double number)
 {
-    for (uint32_t i = 0; i < result->n_sentinels; i++) {
-        double sentinel = result->sentinels[i].real;
+    const struct xm_call_sentinel *sentinels = xm_call_pool_at(view->shared, pattern->sentinels);
+
+    for (uint32_t i = 0; i < pattern->n_sentinels; i++) {
+        double sentinel = sentinels[i].real;
 
         if (number == (load->width == sizeof(float) ? (double)(float)sentinel : sentinel))
             return 1;
@@ -22,24 +24,25 @@ static int is_real_sentinel(const struct xm_call_result *result, const struct xm
     return 0;
 }
 
-/* Sum over elements; 0 where one of them is a sentinel. */
-static int add_up(const struct xm_call_result *result, const struct xm_load *load,
-                  const uint8_t *base, uint32_t elements, uint32_t stride, struct number *sum)
+/* Sum over elements from `base` on; 0 where one of them is a sentinel. */
+static int add_up(const struct xm_call_view *view, const struct xm_call_pattern *pattern,
+                  const struct xm_load *load, const uint8_t *base, uint32_t elements,
+                  struct number *sum)
 {
     *sum = (struct number){.is_real = load->kind == XM_LOAD_FLOAT,
                            .is_unsigned = load->kind != XM_LOAD_SIGNED};
-    for (uint32_t i = 0; i < elements; i++, base += stride) {
+    for (uint32_t i = 0; i < elements; i++, base += pattern->stride) {
         if (sum->is_real) {
             double real = xm_load_real(load, base);
 
-            if (is_real_sentinel(result, load, real))
+            if (is_real_sentinel(view, pattern, load, real))
                 return 0;
             /* Not 0.0 + -0.0: the bits of a single number are kept. */
             sum->real = i == 0 ? real : sum->real + real;
         } else {
             int64_t cell = xm_load_cell(load, base);
 
-            if (xm_call_is_sentinel(result, cell))
+            if (xm_call_is_sentinel(view, pattern, cell))
                 return 0;
             sum->whole += sum->is_unsigned ? (__int128)(uint64_t)cell : cell;
         }
@@ -90,58 +93,57 @@ static int round_real(double number, int64_t *cell)
     return 1;
 }
 
-static void put_bits(const struct xm_call_result *result, double number, int64_t *values,
-                     uint8_t *reasons)
+static void put_bits(const struct xm_call_view *view, const struct xm_call_result *result,
+                     const struct xm_call_pattern *pattern, double number)
 {
     int64_t bits = 0;
     /* NaN is not, and infinity is beyond what any range of 64 bits can name. */
-    int fits = number >= (double)result->low && number <= (double)result->high;
+    int fits = number >= (double)pattern->low && number <= (double)pattern->high;
 
     if (fits)
         memcpy(&bits, &number, sizeof(bits));
-    xm_call_put(result, fits ? XM_REASON_VALUE : XM_REASON_IMPLAUSIBLE, bits, values, reasons);
+    xm_call_put(view, result, fits ? XM_REASON_VALUE : XM_REASON_IMPLAUSIBLE, bits);
 }
 
-static void settle(const struct xm_call_result *result, struct number *number, int64_t *values,
-                   uint8_t *reasons)
+static void settle(const struct xm_call_view *view, const struct xm_call_result *result,
+                   const struct xm_call_pattern *pattern, struct number *number)
 {
-    int64_t scale = result->more->scale;
     int64_t cell;
 
-    if (scale == 0) {
-        put_bits(result, to_real(number), values, reasons);
+    if (pattern->scale == 0) {
+        put_bits(view, result, pattern, to_real(number));
         return;
     }
-    if (number->is_real && round_real(number->real * (double)scale, &cell)) {
-        xm_call_put_whole(result, cell, values, reasons);
+    if (number->is_real && round_real(number->real * (double)pattern->scale, &cell)) {
+        xm_call_put_whole(view, result, pattern, cell);
         return;
     }
     if (!number->is_real && fits_cell(number)) {
-        number->whole *= scale;
+        number->whole *= pattern->scale;
         if (fits_cell(number)) {
-            xm_call_put_whole(result, (int64_t)(uint64_t)number->whole, values, reasons);
+            xm_call_put_whole(view, result, pattern, (int64_t)(uint64_t)number->whole);
             return;
         }
     }
-    xm_call_put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
+    xm_call_put(view, result, XM_REASON_IMPLAUSIBLE, 0);
 }
 
-void xm_call_combine(const struct xm_call *call, const struct xm_call_result *result,
-                     const struct xm_load *load, int64_t *values, uint8_t *reasons)
+void xm_call_combine(const struct xm_call_view *view, const struct xm_call_result *result,
+                     const struct xm_call_pattern *pattern, const struct xm_load *load)
 {
-    const struct xm_call_more *more = result->more;
-    uint32_t has_factor = more->flags & XM_CALL_HAS_FACTOR;
+    const uint8_t *base = view->scratch + result->at;
+    uint32_t has_factor = pattern->flags & XM_CALL_HAS_FACTOR;
     struct number number;
     struct number factor;
 
-    if (!add_up(result, load, xm_call_base(call), more->elements, more->stride, &number) ||
-        (has_factor && !add_up(result, &more->factor, xm_call_base(call), 1, 0, &factor))) {
-        xm_call_put(result, XM_REASON_UNSUPPORTED, 0, values, reasons);
+    if (!add_up(view, pattern, load, base, pattern->elements, &number) ||
+        (has_factor && !add_up(view, pattern, &pattern->factor, base, 1, &factor))) {
+        xm_call_put(view, result, XM_REASON_UNSUPPORTED, 0);
         return;
     }
     if (has_factor && !multiply(&number, &factor)) {
-        xm_call_put(result, XM_REASON_IMPLAUSIBLE, 0, values, reasons);
+        xm_call_put(view, result, XM_REASON_IMPLAUSIBLE, 0);
         return;
     }
-    settle(result, &number, values, reasons);
+    settle(view, result, pattern, &number);
 }

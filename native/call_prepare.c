@@ -5,23 +5,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define LINE_BYTES 64u
 
-/* Where the parts of a probe stand, from its beginning. */
-struct layout {
-    size_t buffers;
-    size_t results;
-    size_t more;
-    size_t choices;
-    size_t sentinels;
-    size_t success;
-    size_t reasons;
-    size_t templates;
-    size_t scratch;
-    size_t bytes;
-};
+_Static_assert(XM_CALL_MAX_ITEMS < 1 << 13, "counts have 13 bits");
+_Static_assert(sizeof(struct xm_call) == 16, "a probe of one value fits a line");
+_Static_assert(sizeof(struct xm_call_codes) == 32 && sizeof(struct xm_call_choice) == 16 &&
+                   sizeof(struct xm_call_pattern) == 96,
+               "what is shared has no padding");
 
 struct xm_call_set *xm_call_create(size_t n)
 {
@@ -29,9 +22,10 @@ struct xm_call_set *xm_call_create(size_t n)
 
     if (set == NULL)
         return NULL;
-    set->call = calloc(n + 1, sizeof(*set->call));
-    if (set->call == NULL) {
-        free(set);
+    set->at = calloc(n + 1, sizeof(*set->at));
+    set->is_trampled = calloc(n + 1, sizeof(*set->is_trampled));
+    if (set->at == NULL || set->is_trampled == NULL) {
+        xm_call_destroy(set);
         return NULL;
     }
     set->n = n;
@@ -45,87 +39,84 @@ struct xm_call_set *xm_call_create(size_t n)
 
 void xm_call_destroy(struct xm_call_set *set)
 {
-    for (size_t i = 0; i < set->n; i++)
-        free(set->call[i]);
-    free(set->call);
+    xm_call_pool_free(&set->probes);
+    xm_call_pool_free(&set->shared);
+    free(set->at);
+    free(set->is_trampled);
+    free(set->scratch);
     free(set);
 }
 
-static size_t place(size_t *end, size_t n, size_t bytes, size_t alignment)
+/* Where a buffer is in the scratch memory; of the one behind the last: where it ends. */
+static uint32_t buffer_at(const struct xm_call_spec *spec, size_t buffer)
 {
-    size_t at = (*end + alignment - 1) / alignment * alignment;
+    size_t at = XM_CALL_BUFFERS_AT;
 
-    *end = at + n * bytes;
-    return at;
+    for (size_t i = 0; i < buffer; i++)
+        at += xm_call_scratch_bytes(spec->buffers[i].bytes);
+    return (uint32_t)at;
 }
 
-static struct layout lay_out(const struct xm_call_spec *spec)
+/* What pointed into the scratch memory points to where it is now. */
+static void move_pointers(struct xm_call_set *set, const uint8_t *scratch)
 {
-    size_t end = sizeof(struct xm_call);
-    size_t n_loads = 0;
-    size_t n_sentinels = 0;
-    size_t templates = 0;
-    size_t scratch = 0;
-    struct layout to;
+    uint64_t by = (uint64_t)(uintptr_t)scratch - (uint64_t)(uintptr_t)set->scratch;
 
-    for (size_t i = 0; i < spec->n_results; i++) {
-        n_loads += spec->results[i].n_loads;
-        n_sentinels += spec->results[i].n_sentinels;
+    for (uint32_t at = 0, k = 0; at < set->probes.bytes; at = set->at[++k]) {
+        struct xm_call *call = (struct xm_call *)(set->probes.data + at);
+
+        for (uint32_t i = 0; i < call->n_arguments; i++) {
+            if (call->pointers >> i & 1)
+                call->arguments[i] += by;
+        }
     }
+}
+
+static int widen_scratch(struct xm_call_set *set, const struct xm_call_spec *spec)
+{
+    size_t bytes = (buffer_at(spec, spec->n_buffers) + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+    uint8_t *scratch;
+
+    if (bytes <= set->scratch_bytes)
+        return 0;
+    scratch = aligned_alloc(LINE_BYTES, bytes);
+    if (scratch == NULL)
+        return -ENOMEM;
+    memset(scratch, 0, bytes);
+    move_pointers(set, scratch);
+    free(set->scratch);
+    set->scratch = scratch;
+    set->scratch_bytes = bytes;
+    return 0;
+}
+
+static int share(struct xm_call_set *set, const void *data, size_t bytes, uint32_t *at)
+{
+    *at = 0;
+    return bytes == 0 ? 0 : xm_call_pool_share(&set->shared, data, bytes, at);
+}
+
+static int make_buffers(struct xm_call_set *set, struct xm_call *call,
+                        const struct xm_call_spec *spec)
+{
+    struct xm_call_buffer *buffers = xm_call_buffers(call);
+
     for (size_t i = 0; i < spec->n_buffers; i++) {
-        templates += spec->buffers[i].bytes;
-        scratch += xm_call_scratch_bytes(spec->buffers[i].bytes);
+        const struct xm_call_template *from = &spec->buffers[i];
+        size_t set_bytes = from->bytes;
+
+        buffers[i] = (struct xm_call_buffer){(uint32_t)from->bytes, XM_CALL_ZEROS};
+        while (set_bytes > 0 && from->data[set_bytes - 1] == 0)
+            set_bytes--;
+        if (set_bytes > 0 && share(set, from->data, from->bytes, &buffers[i].template) != 0)
+            return -ENOMEM;
     }
-    to.buffers = place(&end, spec->n_buffers, sizeof(struct xm_call_buffer), 8);
-    to.templates = place(&end, templates, 1, 8);
-    to.success = place(&end, spec->returns.n_success, sizeof(int64_t), 8);
-    to.results = place(&end, spec->n_results, sizeof(struct xm_call_result), 8);
-    to.sentinels = place(&end, n_sentinels, sizeof(struct xm_call_sentinel), 8);
-    to.more = place(&end, spec->n_results, sizeof(struct xm_call_more), 8);
-    to.choices = place(&end, n_loads, sizeof(struct xm_call_choice), 8);
-    to.reasons = place(&end, spec->returns.n_reasons, sizeof(struct xm_call_reason), 8);
-    /* Last: what a function writes beyond its buffer and zone is nothing of the probe's. */
-    to.scratch = place(&end, scratch, 1, LINE_BYTES);
-    to.bytes = place(&end, 0, 1, LINE_BYTES);
-    return to;
+    return 0;
 }
 
-static void *part(struct xm_call *call, size_t at)
+static void make_arguments(const struct xm_call_set *set, struct xm_call *call,
+                           const struct xm_call_spec *spec)
 {
-    return (uint8_t *)call + at;
-}
-
-static void *copy(struct xm_call *call, size_t at, const void *from, size_t bytes)
-{
-    if (bytes != 0)
-        memcpy(part(call, at), from, bytes);
-    return part(call, at);
-}
-
-static void make_buffers(struct xm_call *call, const struct xm_call_spec *spec,
-                         const struct layout *layout, const uint64_t *canary)
-{
-    struct xm_call_buffer *buffers = part(call, layout->buffers);
-    size_t template = layout->templates;
-    size_t data = layout->scratch;
-
-    call->n_buffers = (uint32_t)spec->n_buffers;
-    call->buffers = buffers;
-    for (size_t i = 0; i < spec->n_buffers; i++) {
-        size_t bytes = spec->buffers[i].bytes;
-
-        buffers[i] = (struct xm_call_buffer){(uint32_t)data, (uint32_t) template, (uint32_t)bytes};
-        copy(call, template, spec->buffers[i].data, bytes);
-        copy(call, data + bytes, canary, XM_CALL_CANARY_BYTES);
-        template += bytes;
-        data += xm_call_scratch_bytes(bytes);
-    }
-}
-
-static void make_arguments(struct xm_call *call, const struct xm_call_spec *spec)
-{
-    call->function = spec->function;
-    call->n_arguments = (uint32_t)spec->n_arguments;
     for (size_t i = 0; i < spec->n_arguments; i++) {
         const struct xm_call_argument *argument = &spec->arguments[i];
         size_t at;
@@ -133,32 +124,70 @@ static void make_arguments(struct xm_call *call, const struct xm_call_spec *spec
         call->arguments[i] = argument->value;
         if (!argument->is_buffer)
             continue;
-        at = call->buffers[argument->buffer].data + (size_t)argument->offset;
-        call->arguments[i] = (uint64_t)(uintptr_t)part(call, at);
+        at = buffer_at(spec, (size_t)argument->buffer) + (size_t)argument->offset;
+        call->arguments[i] = (uint64_t)(uintptr_t)(set->scratch + at);
+        call->pointers |= 1u << i;
     }
 }
 
-static void make_returns(struct xm_call *call, const struct xm_call_returns *returns,
-                         const struct layout *layout)
+static int make_codes(struct xm_call_set *set, struct xm_call *call,
+                      const struct xm_call_returns *returns)
 {
-    call->n_success = (uint32_t)returns->n_success;
-    call->success = copy(call, layout->success, returns->success,
-                         returns->n_success * sizeof(*returns->success));
-    call->n_reasons = (uint32_t)returns->n_reasons;
-    call->reasons = copy(call, layout->reasons, returns->reasons,
-                         returns->n_reasons * sizeof(*returns->reasons));
+    struct xm_call_codes codes = {.n_success = (uint32_t)returns->n_success,
+                                  .n_reasons = (uint32_t)returns->n_reasons};
+    uint32_t at;
+
+    for (size_t i = 0; i < returns->n_success; i++)
+        codes.has_zero |= returns->success[i] == 0;
     if (returns->type != '\0' && returns->n_success != 0)
-        call->status = xm_load_make(offsetof(struct xm_call, returned), returns->type, 0, 0);
+        codes.status = xm_load_make(XM_CALL_RETURNED_AT, returns->type, 0, 0);
+    if (share(set, returns->success, returns->n_success * sizeof(*returns->success),
+              &codes.success) != 0 ||
+        share(set, returns->reasons, returns->n_reasons * sizeof(*returns->reasons),
+              &codes.reasons) != 0 ||
+        share(set, &codes, sizeof(codes), &at) != 0)
+        return -ENOMEM;
+    call->codes = at / 8;
+    return 0;
 }
 
-static struct xm_load make_load(const struct xm_call *call, const struct xm_call_load *spec)
+static uint32_t load_at(const struct xm_call_spec *spec, const struct xm_call_load *load)
 {
-    uint32_t at = offsetof(struct xm_call, returned);
+    if (load->buffer == XM_CALL_RETURNED)
+        return XM_CALL_RETURNED_AT;
+    return buffer_at(spec, (size_t)load->buffer) + (uint32_t)load->offset;
+}
 
-    if (spec->buffer != XM_CALL_RETURNED)
-        at = call->buffers[spec->buffer].data;
-    return xm_load_make(at + (uint32_t)spec->offset, spec->type, (unsigned)spec->shift,
-                        (unsigned)spec->bits);
+/* Counted from `base`. */
+static struct xm_load make_load(const struct xm_call_spec *spec, const struct xm_call_load *load,
+                                uint32_t base)
+{
+    return xm_load_make(load_at(spec, load) - base, load->type, (unsigned)load->shift,
+                        (unsigned)load->bits);
+}
+
+static void lower(const struct xm_call_spec *spec, const struct xm_call_load *load, uint32_t *base)
+{
+    uint32_t at = load_at(spec, load);
+
+    if (at < *base)
+        *base = at;
+}
+
+/* The lowest that a result loads, so that the entries of an array differ in nothing else. */
+static uint32_t base_of(const struct xm_call_spec *spec, const struct xm_call_result_spec *result)
+{
+    uint32_t base = UINT32_MAX;
+
+    for (size_t i = 0; i < result->n_loads; i++)
+        lower(spec, &result->loads[i].load, &base);
+    if (result->has_factor)
+        lower(spec, &result->factor, &base);
+    if (result->has_status)
+        lower(spec, &result->status, &base);
+    if (result->has_tag)
+        lower(spec, &result->tag, &base);
+    return base;
 }
 
 static int64_t scale_of(int64_t decimals)
@@ -170,7 +199,7 @@ static int64_t scale_of(int64_t decimals)
     return scale;
 }
 
-static uint32_t flags_of(const struct xm_call_result_spec *spec)
+static uint32_t flags_of(const struct xm_call_result_spec *spec, const struct xm_load *first)
 {
     uint32_t flags = 0;
 
@@ -184,77 +213,98 @@ static uint32_t flags_of(const struct xm_call_result_spec *spec)
         flags |= XM_CALL_HAS_FACTOR;
     if (spec->elements == 1 && !spec->has_factor && spec->decimals == 0)
         flags |= XM_CALL_IS_SINGLE;
+    if (flags == XM_CALL_IS_SINGLE && first->kind != XM_LOAD_FLOAT)
+        flags |= XM_CALL_IS_PLAIN;
     return flags;
 }
 
-static void make_more(const struct xm_call *call, const struct xm_call_result_spec *spec,
-                      struct xm_call_more *more, struct xm_call_choice *loads)
+static int share_choices(struct xm_call_set *set, const struct xm_call_spec *spec,
+                         const struct xm_call_result_spec *from, uint32_t base, uint32_t *at)
 {
-    *more = (struct xm_call_more){
-        .flags = flags_of(spec),
-        .n_loads = (uint32_t)spec->n_loads,
-        .loads = loads,
-        .limit_index = (uint64_t)spec->limit_index,
-        .scale = scale_of(spec->decimals),
-        .elements = (uint32_t)spec->elements,
-        .stride = (uint32_t)spec->stride,
-    };
-    for (size_t i = 0; i < spec->n_loads; i++) {
-        loads[i].tag = spec->loads[i].tag;
-        loads[i].load = make_load(call, &spec->loads[i].load);
+    struct xm_call_choice *choices = calloc(from->n_loads, sizeof(*choices));
+    int rc;
+
+    if (choices == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < from->n_loads; i++) {
+        choices[i].tag = from->loads[i].tag;
+        choices[i].load = make_load(spec, &from->loads[i].load, base);
     }
-    if (spec->has_factor)
-        more->factor = make_load(call, &spec->factor);
-    if (spec->has_status)
-        more->status = make_load(call, &spec->status);
-    if (spec->has_tag)
-        more->tag = make_load(call, &spec->tag);
-    if (spec->has_limit)
-        more->limit = make_load(call, &spec->limit);
+    rc = share(set, choices, from->n_loads * sizeof(*choices), at);
+    free(choices);
+    return rc;
 }
 
-static void make_results(struct xm_call *call, const struct xm_call_spec *spec,
-                         const struct layout *layout)
+static int make_pattern(struct xm_call_set *set, const struct xm_call_spec *spec,
+                        const struct xm_call_result_spec *from, uint32_t base, uint32_t *at)
 {
-    struct xm_call_result *to = part(call, layout->results);
-    struct xm_call_more *more = part(call, layout->more);
-    struct xm_call_choice *loads = part(call, layout->choices);
-    size_t sentinels = layout->sentinels;
+    struct xm_call_pattern pattern = {
+        .n_sentinels = (uint32_t)from->n_sentinels,
+        .elements = (uint32_t)from->elements,
+        .load = make_load(spec, &from->loads[0].load, base),
+        .low = from->low,
+        .high = from->high,
+        .scale = scale_of(from->decimals),
+        .stride = (uint32_t)from->stride,
+    };
 
-    call->n_results = (uint32_t)spec->n_results;
-    call->results = to;
+    pattern.flags = flags_of(from, &pattern.load);
+    if (from->has_factor)
+        pattern.factor = make_load(spec, &from->factor, base);
+    if (from->has_status)
+        pattern.status = make_load(spec, &from->status, base);
+    if (from->has_limit) {
+        pattern.limit = make_load(spec, &from->limit, 0);
+        pattern.limit_index = (uint32_t)((uint64_t)from->limit_index >> 32);
+    }
+    if (from->has_tag) {
+        pattern.tag = make_load(spec, &from->tag, base);
+        pattern.n_choices = (uint32_t)from->n_loads;
+        if (share_choices(set, spec, from, base, &pattern.choices) != 0)
+            return -ENOMEM;
+    }
+    if (share(set, from->sentinels, from->n_sentinels * sizeof(*from->sentinels),
+              &pattern.sentinels) != 0)
+        return -ENOMEM;
+    return share(set, &pattern, sizeof(pattern), at);
+}
+
+static int make_results(struct xm_call_set *set, struct xm_call *call,
+                        const struct xm_call_spec *spec)
+{
+    struct xm_call_result *to = xm_call_results(call);
+
     for (size_t i = 0; i < spec->n_results; i++) {
         const struct xm_call_result_spec *from = &spec->results[i];
-        size_t bytes = from->n_sentinels * sizeof(*from->sentinels);
 
-        make_more(call, from, &more[i], loads);
-        to[i] = (struct xm_call_result){
-            .load = loads->load,
-            .column = (uint32_t)from->column,
-            .n_sentinels = (uint32_t)from->n_sentinels,
-            .sentinels = copy(call, sentinels, from->sentinels, bytes),
-            .low = from->low,
-            .high = from->high,
-        };
-        if (more[i].flags != XM_CALL_IS_SINGLE || loads->load.kind == XM_LOAD_FLOAT)
-            to[i].more = &more[i];
-        loads += from->n_loads;
-        sentinels += bytes;
+        to[i].at = base_of(spec, from);
+        to[i].column = (uint32_t)from->column;
+        to[i].limit_index = (uint32_t)from->limit_index;
+        if (make_pattern(set, spec, from, to[i].at, &to[i].pattern) != 0)
+            return -ENOMEM;
     }
+    return 0;
 }
 
 int xm_call_prepare(struct xm_call_set *set, size_t i, const struct xm_call_spec *spec)
 {
-    struct layout layout = lay_out(spec);
-    struct xm_call *call = aligned_alloc(LINE_BYTES, layout.bytes);
+    struct xm_call *call = NULL;
 
+    if (widen_scratch(set, spec) == 0)
+        call = xm_call_pool_add(&set->probes,
+                                sizeof(*call) + 8 * spec->n_arguments +
+                                    spec->n_buffers * sizeof(struct xm_call_buffer) +
+                                    spec->n_results * sizeof(struct xm_call_result),
+                                &set->at[i]);
     if (call == NULL)
         return -ENOMEM;
-    memset(call, 0, layout.bytes);
-    make_buffers(call, spec, &layout, set->canary);
-    make_arguments(call, spec);
-    make_returns(call, &spec->returns, &layout);
-    make_results(call, spec, &layout);
-    set->call[i] = call;
-    return 0;
+    set->at[i + 1] = (uint32_t)set->probes.bytes;
+    call->function = spec->function;
+    call->n_arguments = spec->n_arguments & 7;
+    call->n_buffers = spec->n_buffers & 0x1fff;
+    call->n_results = spec->n_results & 0x1fff;
+    make_arguments(set, call, spec);
+    if (make_buffers(set, call, spec) != 0 || make_codes(set, call, &spec->returns) != 0)
+        return -ENOMEM;
+    return make_results(set, call, spec);
 }

@@ -60,10 +60,11 @@ struct xm_work *xm_work_create(size_t n, const struct xm_work_probe *probes)
     work->runs = calloc(n + 1, sizeof(*work->runs));
     work->file_index = calloc(n - calls + 1, sizeof(*work->file_index));
     work->call_index = calloc(calls + 1, sizeof(*work->call_index));
+    work->took_ns = calloc(n + 1, sizeof(*work->took_ns));
     work->text = malloc(XM_PROBE_TEXT_BYTES);
     if (work->files == NULL || work->calls == NULL || work->runs == NULL ||
-        work->file_index == NULL || work->call_index == NULL || work->text == NULL ||
-        make_histograms(work, n, probes) != 0) {
+        work->file_index == NULL || work->call_index == NULL || work->took_ns == NULL ||
+        work->text == NULL || make_histograms(work, n, probes) != 0) {
         xm_work_destroy(work);
         return NULL;
     }
@@ -82,6 +83,7 @@ void xm_work_destroy(struct xm_work *work)
     free(work->runs);
     free(work->file_index);
     free(work->call_index);
+    free(work->took_ns);
     free(work->text);
     free(work->lateness);
     free(work);
@@ -104,45 +106,54 @@ void xm_work_open(struct xm_work *work, struct xm_ring_lane *out)
     work->files->check_ns = xm_clock_mono() + XM_SECOND_NS;
 }
 
-/* A row under way. One stamp per boundary between probes is the end of one and begin of the next.
- */
+/* A row under way. One stamp per boundary between probes: the end of one, begin of the next. */
 struct turn {
     struct xm_ring_lane *out;
     const _Atomic uint32_t *stop;
-    uint64_t stamp;
+    int64_t now_ns; /* at the last boundary */
+    size_t n;       /* probes that are done */
     /* A stamp and its time. */
     uint64_t anchor;
     int64_t anchor_ns;
 };
 
-static uint64_t count_probe(const struct xm_work *work, const struct xm_work_run *run,
-                            uint64_t stamp)
+static inline void end_probe(struct xm_work *work, struct turn *turn)
 {
-    uint64_t now = xm_ticks_now(&work->ticks);
+    uint64_t stamp = xm_ticks_now(&work->ticks);
+    int64_t now_ns = turn->anchor_ns + xm_ticks_ns(&work->ticks, turn->anchor, stamp);
 
-    xm_histogram_add(run->durations, xm_ticks_ns(&work->ticks, stamp, now));
-    return now;
+    work->took_ns[turn->n++] = now_ns - turn->now_ns;
+    turn->now_ns = now_ns;
+}
+
+/* All at once: reading the counter waits for what was begun before, and this takes its time. */
+static void count_probes(const struct xm_work *work, size_t n)
+{
+    for (size_t i = 0; i < work->n_runs; i++) {
+        const struct xm_work_run *run = &work->runs[i];
+
+        for (size_t k = run->index; k < run->index + run->n && k < n; k++)
+            xm_histogram_add(run->durations, work->took_ns[k]);
+    }
 }
 
 static void read_files(struct xm_work *work, const struct xm_work_run *run, struct turn *turn)
 {
     int64_t *values = xm_ring_values(turn->out);
     uint8_t *reasons = xm_ring_reasons(turn->out);
-    uint64_t stamp = turn->stamp;
 
     for (size_t i = 0; i < run->n; i++) {
         xm_ring_enter(turn->out, run->index + i + 1);
         xm_probe_read(work->files, run->first + i, work->text, values, reasons);
-        stamp = count_probe(work, run, stamp);
+        end_probe(work, turn);
     }
-    turn->stamp = stamp;
 }
 
 static void set_anchor(const struct xm_work *work, struct turn *turn, int64_t now_ns)
 {
-    turn->stamp = xm_ticks_now(&work->ticks);
-    turn->anchor = turn->stamp;
+    turn->anchor = xm_ticks_now(&work->ticks);
     turn->anchor_ns = now_ns;
+    turn->now_ns = now_ns;
 }
 
 /* 0 or -ECANCELED. */
@@ -165,14 +176,11 @@ static int make_calls(struct xm_work *work, const struct xm_work_run *run, struc
     uint8_t *reasons = xm_ring_reasons(turn->out);
 
     for (size_t i = 0; i < run->n; i++) {
-        int64_t since_ns;
-
         if (work->gate != NULL && enter_gate(work, turn) != 0)
             return -ECANCELED;
-        since_ns = turn->anchor_ns + xm_ticks_ns(&work->ticks, turn->anchor, turn->stamp);
-        xm_ring_enter_since(turn->out, run->index + i + 1, since_ns);
+        xm_ring_enter_since(turn->out, run->index + i + 1, turn->now_ns);
         xm_call_run(work->calls, run->first + i, values, reasons);
-        turn->stamp = count_probe(work, run, turn->stamp);
+        end_probe(work, turn);
         if (work->gate != NULL) {
             xm_ring_enter(turn->out, 0);
             xm_gate_leave(work->gate);
@@ -201,6 +209,7 @@ int xm_work_do(struct xm_work *work, struct xm_ring_lane *out, int64_t begin_ns,
         else
             read_files(work, &work->runs[i], &turn);
     }
+    count_probes(work, turn.n);
     xm_ring_enter_since(out, 0, 0);
     return rc;
 }

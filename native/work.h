@@ -33,6 +33,7 @@ struct xm_work {
     struct xm_work_run *runs;
     uint64_t *file_index; /* among all probes, per file */
     uint64_t *call_index;
+    int64_t *took_ns;     /* per probe, in the row under way */
     struct xm_gate *gate; /* around each call; NULL: there is none */
     char *text;
     struct xm_ticks ticks;
