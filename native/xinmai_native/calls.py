@@ -108,8 +108,9 @@ class Call(NamedTuple):
     Args:
         function: address.
         arguments: up to six.
-        buffers: what each scratch buffer holds before every call. A canary lies behind each one;
-            a call that writes over it is not made again, and its results read as vendor_error.
+        buffers: what each scratch buffer holds before every call; the memory itself is shared by
+            the probes of a lane, which run one at a time. A canary lies behind each buffer: a call
+            that writes over it is not made again, and its results read as vendor_error.
         returns: of the function.
         results: columns it fills. Where the call fails each has the reason of its code.
     """
