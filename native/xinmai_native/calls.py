@@ -109,6 +109,8 @@ class Call(NamedTuple):
         arguments: up to six.
         buffers: what each scratch buffer holds before every call. A canary lies behind each one;
             a call that writes over it is not made again, and its results read as vendor_error.
+            A lane's probes share this memory, one after the other: a function must not keep the
+            pointer and write later, it would write into another probe's call.
         returns: of the function.
         results: columns it fills. Where the call fails each has the reason of its code.
     """
