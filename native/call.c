@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call_cell.h"
 
-/* How far behind a probe its lane's next ones are fetched while it runs. */
-#ifndef AHEAD_BYTES
-#define AHEAD_BYTES 192
-#endif
-
 /*
  * Arguments in registers, as both calling conventions have it: a narrower one is read from the low
  * bits of its register, and so is a narrower return value.
@@ -212,7 +207,6 @@ void xm_call_run(const struct xm_call_set *set, size_t i, int64_t *values, uint8
     if (!xm_call_is_trampled(set, i)) {
         uint64_t returned;
 
-        __builtin_prefetch((const uint8_t *)call + AHEAD_BYTES);
         prime(set, call);
         returned = invoke(call);
         memcpy(set->scratch + XM_CALL_RETURNED_AT, &returned, sizeof(returned));

@@ -109,8 +109,9 @@ class Call(NamedTuple):
         function: address.
         arguments: up to six.
         buffers: what each scratch buffer holds before every call; the memory itself is shared by
-            the probes of a lane, which run one at a time. A canary lies behind each buffer: a call
-            that writes over it is not made again, and its results read as vendor_error.
+            the probes of a lane, which run one at a time: a function must not keep the pointer and
+            write later. A canary lies behind each buffer: a call that writes over it is not made
+            again, and its results read as vendor_error.
         returns: of the function.
         results: columns it fills. Where the call fails each has the reason of its code.
     """

@@ -175,6 +175,22 @@ def test_argument_points_into_its_buffer(functions: Functions) -> None:
     assert run_once(call) == [(VALUE, 65)]
 
 
+def test_probes_find_their_own_buffers_in_memory_they_share(functions: Functions) -> None:
+    # The longer ones move what the shorter ones before them point to.
+    data = [bytes(length) + struct.pack("<I", length) for length in (0, 3000, 8, 40000, 90)]
+    loads = [Load(0, len(item) - 4, "I") for item in data]
+    primed = [functions.leaves(item, result(i, loads[i])) for i, item in enumerate(data)]
+    written = Call(
+        functions.address("add_into"),
+        [Buffer(0), Buffer(1)],
+        [struct.pack("<I", 5), struct.pack("<I", 60)],
+        Returns(),
+        [result(5, Load(1, 0, "I"))],
+    )
+    cells = run_once(written, *primed, columns=6)
+    assert cells == [(VALUE, length) for length in (0, 3000, 8, 40000, 90, 65)]
+
+
 def test_versioned_struct_is_refused_by_a_wrong_template_only(functions: Functions) -> None:
     returns = Returns("i", (0,), [(25, UNSUPPORTED)])
     address = functions.address("versioned")
