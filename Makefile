@@ -17,9 +17,10 @@ up:
 setup:
 	@scripts/bootstrap test
 
-# The tests that kill processes of a running system are a stage of their own: .ci/run crash
+# The tests that kill processes of a running system, or run it for long, are a stage of their own,
+# with the crash laboratory: .ci/run crash
 test: setup
-	$(BIN)/pytest -m "not kill" $(ARGS)
+	$(BIN)/pytest -m "not kill" --deselect tests/crashlab $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

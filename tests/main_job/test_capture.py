@@ -22,6 +22,7 @@ FROM capture_samples c LEFT JOIN samples s
 less than the 100 ms between rows."""
 
 
+@pytest.mark.kill
 @pytest.mark.broker
 def test_every_captured_reading_is_the_one_that_was_taken(tmp_path: Path) -> None:
     run = UpRun(tmp_path, ["--set", "shipper.raw=*"])

@@ -15,7 +15,10 @@ import pytest
 from fakes.standins import own_copy, variables
 from running import UpRun
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+]
 
 SECONDS = 12
 SCENARIO = """
