@@ -242,7 +242,9 @@ static void see_change(struct xm_sensor *sensor, uint32_t c, int64_t value, int6
     if (xm_sensor_period_note(&column->period, now_ns, sensor->row_ns, step)) {
         /* Pairs with the relaxed load in xm_sensor_refresh_ns: a figure, it orders nothing. */
         atomic_store_explicit(&column->refresh_ns, column->period.found_ns, memory_order_relaxed);
-        sensor->quick[c].is_quick = column->period.is_quick && column->bits == XM_SENSOR_MAX_BITS;
+        /* What wraps have added, or may still add, takes the long way. */
+        sensor->quick[c].is_quick = column->period.is_quick && column->bits == XM_SENSOR_MAX_BITS &&
+                                    sensor->further[c] == 0;
         sensor->quick[c].until_row = sensor->row + QUICK_ROWS;
     }
     count(sensor, c, now_ns);

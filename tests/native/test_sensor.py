@@ -157,6 +157,20 @@ def test_a_sensor_that_becomes_slow_beside_still_ones_is_learnt_anew() -> None:
     assert all(9 <= count <= 11 for count in counts[-4:])
 
 
+@pytest.mark.statement("RING-13")
+@pytest.mark.fault("A16")
+def test_a_counter_that_outgrows_its_declared_width_keeps_what_wraps_have_added() -> None:
+    """Also once it changes on each row, which takes a shorter way."""
+    lane = Tracked(TRACK_COUNTER, bits=8)
+    lane.see(250)
+    lane.see(3)
+    for step in range(200):
+        lane.see(300 + 2 * step + step % 2)
+    cells = [cell for cell in lane.cells() if cell is not None]
+    assert all(after >= before for before, after in zip(cells, cells[1:], strict=False))
+    assert cells[-1] == 256 + 300 + 2 * 199 + 1
+
+
 @pytest.mark.statement("RING-11")
 def test_quick_but_coarse_values_are_no_repeats() -> None:
     lane = Tracked()
